@@ -1,0 +1,2 @@
+//! warren-operator.
+fn main() {}

@@ -1,0 +1,2 @@
+//! konnectivity-agent.
+fn main() {}

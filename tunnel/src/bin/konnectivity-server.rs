@@ -1,0 +1,2 @@
+//! konnectivity-server.
+fn main() {}

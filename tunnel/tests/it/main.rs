@@ -1,0 +1,1 @@
+//! One test binary per crate: it links once.
