@@ -1,0 +1,34 @@
+// Command peers proves that Warren's konnectivity-server and konnectivity-agent speak to peers written in Go:
+// the client that kube-apiserver embeds, and an agent and a server over grpc-go that know only the two
+// protobuf services. `peers matrix` runs every scenario over every pairing and prints the table.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+const usage = `usage: peers COMMAND [flags]
+
+  matrix   run every scenario over every pairing of server, agent and frontend; print the table
+  agent    be an agent of a server until SIGTERM
+  server   be a server for agents until SIGTERM
+  hold     open one connection through a server and keep writing to it, until killed
+`
+
+func main() {
+	commands := map[string]func([]string) error{
+		"matrix": runMatrix,
+		"agent":  runAgent,
+		"server": runServer,
+		"hold":   runHold,
+	}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(64)
+	}
+	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
