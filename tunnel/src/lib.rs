@@ -1,1 +1,9 @@
 //! The tunnel.
+pub mod admin;
+pub mod backoff;
+pub mod drain;
+pub mod flags;
+pub mod kube_client;
+pub mod metrics;
+pub mod telemetry;
+pub mod threads;
