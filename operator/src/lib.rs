@@ -1,1 +1,3 @@
-//! The operator.
+//! warren-operator.
+
+pub mod api;
