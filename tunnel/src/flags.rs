@@ -9,9 +9,12 @@
 mod klog;
 mod value;
 
+use std::any::TypeId;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, Parser};
 
@@ -94,14 +97,19 @@ pub fn own_command_line() -> Vec<String> {
         .collect()
 }
 
-/// The clap command with pflag's habits put on.
+/// The clap command with pflag's habits put on. An empty path is a value like any other.
 fn command<A: Flags>() -> Command {
+    let path = OsStringValueParser::new().map(PathBuf::from);
     A::command()
         .args_override_self(true)
         .disable_version_flag(true)
-        .mut_args(|arg| match arg.get_action() {
-            ArgAction::SetTrue => go_switch(arg),
-            _ => arg.allow_hyphen_values(true),
+        .mut_args(|arg| {
+            let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+            match arg.get_action() {
+                ArgAction::SetTrue => go_switch(arg),
+                _ if is_path => arg.allow_hyphen_values(true).value_parser(path.clone()),
+                _ => arg.allow_hyphen_values(true),
+            }
         })
 }
 

@@ -24,6 +24,8 @@ struct Sample {
     port: i32,
     #[arg(long, alias = "lease-label", default_value = "a=b")]
     lease_label_selector: String,
+    #[arg(long, default_value = "")]
+    kubeconfig: PathBuf,
     #[command(flatten)]
     klog: Klog,
 }
@@ -60,6 +62,16 @@ fn a_value_follows_its_flag_or_an_equals_sign() {
     assert_eq!(
         args(&["--agent-identifiers", "--port=3"]).agent_identifiers,
         "--port=3"
+    );
+}
+
+#[test]
+fn an_empty_path_is_a_value() {
+    assert_eq!(args(&[]).kubeconfig, PathBuf::new());
+    assert_eq!(args(&["--kubeconfig="]).kubeconfig, PathBuf::new());
+    assert_eq!(
+        args(&["--kubeconfig", "/a"]).kubeconfig,
+        PathBuf::from("/a")
     );
 }
 
