@@ -11,6 +11,7 @@
 pub mod condition;
 pub mod data_store;
 pub mod gateway;
+pub mod schema;
 pub mod tenant_control_plane;
 pub mod tenant_control_plane_status;
 
