@@ -1,0 +1,334 @@
+//! Every name the operator derives from a `TenantControlPlane`.
+//!
+//! In comes the name and namespace of the custom resource; out come legal Kubernetes names for everything that is
+//! made for it. The suffixes are those Kamaji uses, so that objects it left behind are found and adopted. No suffix
+//! is the end of another one, hence two tenants of one namespace can never claim the same object.
+
+use std::fmt;
+
+/// Longest name of a `TenantControlPlane`: it is also the name of a Service and the value of a label.
+pub const MAX_NAME_LENGTH: usize = 63;
+
+/// The Secrets of one tenant control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretName {
+    /// The cluster authority: signs everything the tenant cluster trusts.
+    ClusterAuthority,
+    /// The authority behind request headers of aggregated APIs.
+    FrontProxyAuthority,
+    /// The key pair that signs and verifies service-account tokens.
+    ServiceAccount,
+    /// Serving certificate of kube-apiserver.
+    ApiServer,
+    /// Client certificate kube-apiserver shows to kubelets.
+    KubeletClient,
+    /// Client certificate kube-apiserver shows to aggregated APIs.
+    FrontProxyClient,
+    /// Kubeconfigs for people: `admin.conf`, `super-admin.conf` and their `.svc` forms.
+    AdminKubeconfig,
+    /// Kubeconfig of kube-controller-manager.
+    ControllerManagerKubeconfig,
+    /// Kubeconfig of kube-scheduler.
+    SchedulerKubeconfig,
+    /// Where the tenant's state lives and as whom it is read.
+    DataStoreConfig,
+    /// Client certificate for the data store.
+    DataStoreCertificate,
+    /// Certificate of konnectivity-server.
+    KonnectivityCertificate,
+    /// Kubeconfig of konnectivity-server.
+    KonnectivityKubeconfig,
+}
+
+impl SecretName {
+    /// All of them, in the order they are applied.
+    pub const ALL: [Self; 13] = [
+        Self::ClusterAuthority,
+        Self::FrontProxyAuthority,
+        Self::ServiceAccount,
+        Self::ApiServer,
+        Self::KubeletClient,
+        Self::FrontProxyClient,
+        Self::AdminKubeconfig,
+        Self::ControllerManagerKubeconfig,
+        Self::SchedulerKubeconfig,
+        Self::DataStoreConfig,
+        Self::DataStoreCertificate,
+        Self::KonnectivityCertificate,
+        Self::KonnectivityKubeconfig,
+    ];
+
+    /// What follows the tenant's name and a dash, and at the same time the object's component label.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::ClusterAuthority => "ca",
+            Self::FrontProxyAuthority => "front-proxy-ca-certificate",
+            Self::ServiceAccount => "sa-certificate",
+            Self::ApiServer => "api-server-certificate",
+            Self::KubeletClient => "api-server-kubelet-client-certificate",
+            Self::FrontProxyClient => "front-proxy-client-certificate",
+            Self::AdminKubeconfig => "admin-kubeconfig",
+            Self::ControllerManagerKubeconfig => "controller-manager-kubeconfig",
+            Self::SchedulerKubeconfig => "scheduler-kubeconfig",
+            Self::DataStoreConfig => "datastore-config",
+            Self::DataStoreCertificate => "datastore-certificate",
+            Self::KonnectivityCertificate => "konnectivity-certificate",
+            Self::KonnectivityKubeconfig => "konnectivity-kubeconfig",
+        }
+    }
+}
+
+/// The `ConfigMaps` of one tenant control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigMapName {
+    /// What `kubeadm init` would have been given.
+    KubeadmConfig,
+    /// kube-apiserver's egress selection, which points at konnectivity-server.
+    EgressSelector,
+}
+
+impl ConfigMapName {
+    /// All of them, in the order they are applied.
+    pub const ALL: [Self; 2] = [Self::KubeadmConfig, Self::EgressSelector];
+
+    /// What follows the tenant's name and a dash, and at the same time the object's component label.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::KubeadmConfig => "kubeadmconfig",
+            Self::EgressSelector => "konnectivity-egress-selector-configuration",
+        }
+    }
+}
+
+/// A name that cannot be used for a `TenantControlPlane`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "metadata.name `{name}` is not a DNS-1035 label: use at most {MAX_NAME_LENGTH} of a-z, 0-9 and `-`, \
+     starting with a letter and ending with a letter or digit"
+)]
+pub struct InvalidName {
+    /// What was given.
+    pub name: String,
+}
+
+/// The validated name of a `TenantControlPlane` and everything derived from it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Names {
+    namespace: String,
+    name: String,
+}
+
+impl Names {
+    /// Accepts a name that is legal for all derived objects.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Result<Self, InvalidName> {
+        let name = name.into();
+        if is_dns_1035_label(&name) {
+            Ok(Self {
+                namespace: namespace.into(),
+                name,
+            })
+        } else {
+            Err(InvalidName { name })
+        }
+    }
+
+    /// The namespace of the custom resource and of all its objects.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name of the custom resource; also that of its Service, Deployment and `PodDisruptionBudget`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of one of its Secrets.
+    pub fn secret(&self, secret: SecretName) -> String {
+        format!("{}-{}", self.name, secret.suffix())
+    }
+
+    /// The name of one of its `ConfigMaps`.
+    pub fn config_map(&self, config_map: ConfigMapName) -> String {
+        format!("{}-{}", self.name, config_map.suffix())
+    }
+
+    /// The names by which the Service is resolved inside the management cluster, shortest first.
+    ///
+    /// The last one carries the usual cluster domain; Kamaji states it whatever the management cluster's real one
+    /// is, and certificates that lack it would be renewed after moving back.
+    pub fn service_hosts(&self) -> [String; 3] {
+        [
+            self.name.clone(),
+            self.service_host(),
+            format!("{}.cluster.local", self.service_host()),
+        ]
+    }
+
+    /// The name the operator itself, and the `.svc` kubeconfigs, dial.
+    pub fn service_host(&self) -> String {
+        format!("{}.{}.svc", self.name, self.namespace)
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// RFC 1035 as Kubernetes reads it: `[a-z]([-a-z0-9]*[a-z0-9])?`, at most 63 characters.
+fn is_dns_1035_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_NAME_LENGTH
+        && bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last().is_some_and(|last| *last != b'-')
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}
+
+/// Keys inside Secrets and `ConfigMaps`: part of the contract, read by provider, scripts and pods.
+pub mod key {
+    /// Certificate of the cluster authority.
+    pub const CA_CRT: &str = "ca.crt";
+    /// Key of the cluster authority.
+    pub const CA_KEY: &str = "ca.key";
+    /// Second spelling of a certificate, which the Cluster API provider and TLS Secrets use.
+    pub const TLS_CRT: &str = "tls.crt";
+    /// Second spelling of a key, which the Cluster API provider and TLS Secrets use.
+    pub const TLS_KEY: &str = "tls.key";
+    /// Certificate of the front-proxy authority.
+    pub const FRONT_PROXY_CA_CRT: &str = "front-proxy-ca.crt";
+    /// Key of the front-proxy authority.
+    pub const FRONT_PROXY_CA_KEY: &str = "front-proxy-ca.key";
+    /// Public half of the service-account pair.
+    pub const SA_PUB: &str = "sa.pub";
+    /// Private half of the service-account pair.
+    pub const SA_KEY: &str = "sa.key";
+    /// Serving certificate of kube-apiserver.
+    pub const API_SERVER_CRT: &str = "apiserver.crt";
+    /// Its key.
+    pub const API_SERVER_KEY: &str = "apiserver.key";
+    /// Client certificate for kubelets.
+    pub const KUBELET_CLIENT_CRT: &str = "apiserver-kubelet-client.crt";
+    /// Its key.
+    pub const KUBELET_CLIENT_KEY: &str = "apiserver-kubelet-client.key";
+    /// Client certificate for aggregated APIs.
+    pub const FRONT_PROXY_CLIENT_CRT: &str = "front-proxy-client.crt";
+    /// Its key.
+    pub const FRONT_PROXY_CLIENT_KEY: &str = "front-proxy-client.key";
+    /// Administrator, through the exposed endpoint.
+    pub const ADMIN_CONF: &str = "admin.conf";
+    /// Administrator, through the Service's name.
+    pub const ADMIN_SVC: &str = "admin.svc";
+    /// Break-glass administrator, through the exposed endpoint.
+    pub const SUPER_ADMIN_CONF: &str = "super-admin.conf";
+    /// Break-glass administrator, through the Service's name.
+    pub const SUPER_ADMIN_SVC: &str = "super-admin.svc";
+    /// Kubeconfig of kube-controller-manager.
+    pub const CONTROLLER_MANAGER_CONF: &str = "controller-manager.conf";
+    /// Kubeconfig of kube-scheduler.
+    pub const SCHEDULER_CONF: &str = "scheduler.conf";
+    /// Kubeconfig of konnectivity-server.
+    pub const KONNECTIVITY_CONF: &str = "konnectivity-server.conf";
+    /// Certificate for the data store.
+    pub const DATA_STORE_CRT: &str = "server.crt";
+    /// Its key.
+    pub const DATA_STORE_KEY: &str = "server.key";
+    /// Where the data store listens.
+    pub const DB_CONNECTION_STRING: &str = "DB_CONNECTION_STRING";
+    /// Database, prefix or bucket of the tenant.
+    pub const DB_SCHEMA: &str = "DB_SCHEMA";
+    /// User of the tenant.
+    pub const DB_USER: &str = "DB_USER";
+    /// The user's password.
+    pub const DB_PASSWORD: &str = "DB_PASSWORD";
+    /// kubeadm's `InitConfiguration`.
+    pub const INIT_CONFIGURATION: &str = "InitConfiguration";
+    /// kubeadm's `ClusterConfiguration`.
+    pub const CLUSTER_CONFIGURATION: &str = "ClusterConfiguration";
+    /// kube-apiserver's egress selection.
+    pub const EGRESS_SELECTOR: &str = "egress-selector-configuration.yaml";
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn every_suffix() -> Vec<&'static str> {
+        let secrets = SecretName::ALL.into_iter().map(SecretName::suffix);
+        let config_maps = ConfigMapName::ALL.into_iter().map(ConfigMapName::suffix);
+        secrets.chain(config_maps).collect()
+    }
+
+    fn is_dns_1123_subdomain(text: &str) -> bool {
+        text.len() <= 253
+            && text.split('.').all(|label| {
+                let edges = [label.bytes().next(), label.bytes().last()];
+                edges
+                    .iter()
+                    .all(|edge| edge.is_some_and(|byte| byte.is_ascii_alphanumeric()))
+                    && label.bytes().all(|byte| {
+                        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+                    })
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn legal_tenants_give_legal_names(name in "[a-z]([-a-z0-9]{0,61}[a-z0-9])?") {
+            let names = Names::new("tenants", name).unwrap();
+            for secret in SecretName::ALL {
+                prop_assert!(is_dns_1123_subdomain(&names.secret(secret)));
+            }
+            for config_map in ConfigMapName::ALL {
+                prop_assert!(is_dns_1123_subdomain(&names.config_map(config_map)));
+            }
+            for host in names.service_hosts() {
+                prop_assert!(is_dns_1123_subdomain(&host));
+            }
+        }
+
+        #[test]
+        fn anything_accepted_is_a_label(name in ".{0,70}") {
+            if let Ok(names) = Names::new("tenants", name) {
+                prop_assert!(names.name().len() <= 63);
+                prop_assert!(is_dns_1123_subdomain(names.name()));
+                prop_assert!(!names.name().contains('.'));
+            }
+        }
+    }
+
+    #[test]
+    fn two_tenants_never_claim_one_object() {
+        let suffixes = every_suffix();
+        for one in &suffixes {
+            for other in &suffixes {
+                let clash = one != other && format!("-{one}").ends_with(&format!("-{other}"));
+                assert!(!clash, "`{one}` ends with `{other}`");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_a_service_cannot_carry_are_refused() {
+        let too_long = "a".repeat(64);
+        for name in [
+            "",
+            "1st",
+            "Tenant",
+            "a.b",
+            "a-",
+            "-a",
+            "ä",
+            too_long.as_str(),
+        ] {
+            assert!(
+                Names::new("tenants", name).is_err(),
+                "`{name}` was accepted"
+            );
+        }
+    }
+}
