@@ -1,5 +1,6 @@
 //! The tunnel.
 pub mod admin;
+pub mod agent;
 pub mod backoff;
 pub mod drain;
 pub mod flags;
