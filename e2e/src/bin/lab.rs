@@ -1,0 +1,115 @@
+//! The lab's command line: `make lab-up`, `make demo`, `make e2e` and their like are one call of it each.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use e2e::error::{Error, Result};
+use e2e::image::product;
+use e2e::lab::{Lab, down};
+use e2e::place::Place;
+use e2e::programs::Programs;
+
+/// Real Kubernetes on one machine, to show Warren and to test it.
+#[derive(Debug, Parser)]
+#[command(name = "lab")]
+struct Args {
+    /// Where built programs and images are kept from run to run [default: ~/.cache/warren].
+    #[arg(long, env = "WARREN_CACHE", global = true)]
+    cache: Option<PathBuf>,
+    /// The home directory, for the default of --cache.
+    #[arg(
+        long,
+        env = "HOME",
+        default_value = "/root",
+        hide = true,
+        global = true
+    )]
+    home: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build the Kubernetes programs into the cache.
+    Build,
+    /// Write our images as OCI archives to target/images.
+    Images {
+        /// Unoptimised, with shared libraries: quick to make again.
+        #[arg(long)]
+        development: bool,
+    },
+    /// Start the management cluster.
+    Up,
+    /// Start a worker and join it to the management cluster: the lab's own smoke test.
+    Smoke,
+    /// End and remove everything.
+    Down,
+    /// Stand in for a cloud's load balancer; the lab starts this by itself.
+    #[command(hide = true)]
+    LoadBalancer {
+        /// The cluster's kubeconfig.
+        kubeconfig: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let args = Args::parse();
+    let place = Place::new(
+        args.cache
+            .unwrap_or_else(|| args.home.join(".cache/warren")),
+    );
+    match run(args.verb, &place).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(verb: Verb, place: &Place) -> Result<()> {
+    match verb {
+        Verb::Build => Programs::build(place).await.map(drop),
+        Verb::Images { development } => {
+            let build = if development {
+                product::Build::Development
+            } else {
+                product::Build::Release
+            };
+            for archive in product::archives(place, build).await? {
+                tracing::info!(archive = %archive.display(), "written");
+            }
+            Ok(())
+        }
+        Verb::Up => Lab::up(place).await.map(drop),
+        Verb::Smoke => smoke(place).await,
+        Verb::Down => down(place).await,
+        Verb::LoadBalancer { kubeconfig } => {
+            let programs = Programs::default();
+            e2e::load_balancer::serve(
+                e2e::cluster::Cluster::new(kubeconfig, programs)
+                    .client()
+                    .await?,
+            )
+            .await
+        }
+    }
+}
+
+async fn smoke(place: &Place) -> Result<()> {
+    let lab = Lab::attach(place).await?.ok_or_else(|| Error::Missing {
+        what: "the lab".into(),
+        remedy: "`lab up` starts it".into(),
+    })?;
+    lab.boot_worker("worker", &[])
+        .await?
+        .join(lab.management())
+        .await
+}

@@ -1,0 +1,213 @@
+//! The real programs, built from the Go modules under `go/` that are pinned here, cached by the content of those modules.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::command::Invocation;
+use crate::error::{Error, Result};
+use crate::place::{Place, create_directory};
+
+/// The Kubernetes version the lab runs, which is the one of the documents' manifest.
+pub const KUBERNETES: &str = "v1.33.0";
+
+/// One Go module of ours and what it gives.
+#[derive(Debug)]
+struct Module {
+    /// Its folder under `go/`.
+    name: &'static str,
+    /// What to build in it; a folder's worth of programs when it ends in `...`.
+    package: &'static str,
+    /// Names of the program: the first is the file, the others are links to it.
+    names: &'static [&'static str],
+}
+
+const MODULES: [Module; 6] = [
+    Module {
+        name: "workload",
+        package: "./pause",
+        names: &["pause"],
+    },
+    Module {
+        name: "workload",
+        package: "./testapp",
+        names: &["testapp"],
+    },
+    Module {
+        name: "etcd",
+        package: ".",
+        names: &["etcd", "etcdctl"],
+    },
+    Module {
+        name: "helm",
+        package: "helm.sh/helm/v3/cmd/helm",
+        names: &["helm"],
+    },
+    Module {
+        name: "coredns",
+        package: ".",
+        names: &["coredns"],
+    },
+    Module {
+        name: "kubernetes",
+        package: ".",
+        names: &[
+            "kubernetes",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+            "kubelet",
+            "kubeadm",
+            "kubectl",
+        ],
+    },
+];
+
+/// The built programs: one directory each, all together a `PATH`.
+#[derive(Debug, Clone, Default)]
+pub struct Programs {
+    directories: Vec<PathBuf>,
+}
+
+impl Programs {
+    /// Builds what the cache does not hold; says so on standard error, for it takes minutes.
+    pub async fn build(place: &Place) -> Result<Self> {
+        let mut directories = Vec::new();
+        for module in &MODULES {
+            directories.push(module.build(place).await?);
+        }
+        Ok(Self { directories })
+    }
+
+    /// The file of a program.
+    pub fn path(&self, name: &str) -> Result<PathBuf> {
+        let found = self
+            .directories
+            .iter()
+            .map(|directory| directory.join(name))
+            .find(|file| file.exists());
+        found.ok_or_else(|| Error::Missing {
+            what: name.to_owned(),
+            remedy: "`lab build` builds the programs".into(),
+        })
+    }
+
+    /// The value of `PATH` that finds these programs before the system's.
+    pub fn search_path(&self) -> String {
+        let mut parts: Vec<_> = self
+            .directories
+            .iter()
+            .map(|directory| directory.display().to_string())
+            .collect();
+        parts.push("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+        parts.join(":")
+    }
+
+    /// One of these programs with arguments.
+    pub fn command<'a>(
+        &self,
+        name: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Invocation> {
+        Ok(Invocation::new([self.path(name)?])
+            .args(arguments)
+            .env("PATH", self.search_path()))
+    }
+}
+
+impl Module {
+    async fn build(&self, place: &Place) -> Result<PathBuf> {
+        let source = place.repository().join("e2e/go").join(self.name);
+        let program = self.names.first().copied().unwrap_or_default();
+        let directory = place
+            .cache()
+            .join("programs")
+            .join(format!("{program}-{}", self.fingerprint(&source)?));
+        if directory.exists() {
+            return Ok(directory);
+        }
+        tracing::info!(program, "building; kept in the cache afterwards");
+        let unfinished = directory.with_extension("unfinished");
+        crate::place::remove_directory(&unfinished)?;
+        create_directory(&unfinished)?;
+        Invocation::new([
+            "nice",
+            "go",
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            &link_flags(),
+            "-o",
+        ])
+        .args([unfinished.join(program)])
+        .args([self.package])
+        .env("CGO_ENABLED", "0")
+        .directory(&source)
+        .limit(Duration::from_mins(30))
+        .run()
+        .await?;
+        for link in self.names.iter().skip(1) {
+            std::os::unix::fs::symlink(program, unfinished.join(link))
+                .map_err(Error::file("create", link))?;
+        }
+        std::fs::rename(&unfinished, &directory).map_err(Error::file("rename", &unfinished))?;
+        Ok(directory)
+    }
+
+    /// Changes whenever the program could.
+    fn fingerprint(&self, source: &Path) -> Result<String> {
+        let mut hash = Sha256::new();
+        hash.update(link_flags());
+        hash.update(self.package);
+        for file in files_below(source)? {
+            hash.update(
+                file.strip_prefix(source)
+                    .unwrap_or(&file)
+                    .as_os_str()
+                    .as_encoded_bytes(),
+            );
+            hash.update(std::fs::read(&file).map_err(Error::file("read", &file))?);
+        }
+        Ok(hex(&hash.finalize()).chars().take(16).collect())
+    }
+}
+
+/// The version, which the components would else report as v0.0.0.
+fn link_flags() -> String {
+    const VERSION: &str = "k8s.io/component-base/version";
+    const CLIENT: &str = "k8s.io/client-go/pkg/version";
+    format!(
+        "-s -w -X {VERSION}.gitVersion={KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=33 \
+         -X {VERSION}.gitTreeState=clean -X {CLIENT}.gitVersion={KUBERNETES}"
+    )
+}
+
+/// All files below a directory, in a stable order.
+pub fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(&next).map_err(Error::file("read", &next))? {
+            let path = entry.map_err(Error::file("read", &next))?.path();
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
