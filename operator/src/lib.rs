@@ -1,6 +1,7 @@
 //! warren-operator.
 
 pub mod api;
+pub mod etcd;
 pub mod labels;
 pub mod names;
 pub mod objects;
