@@ -6,3 +6,5 @@ pub mod labels;
 pub mod names;
 pub mod objects;
 pub mod pki;
+pub mod validate;
+pub mod version;
