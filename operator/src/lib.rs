@@ -1,10 +1,8 @@
 //! warren-operator.
 
 pub mod api;
-pub mod etcd;
 pub mod labels;
 pub mod names;
 pub mod objects;
 pub mod pki;
-pub mod validate;
-pub mod version;
+pub mod tenant;

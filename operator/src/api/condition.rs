@@ -5,8 +5,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// What a condition speaks of. Good is `True` for all but [`Self::Progressing`], which says that
-/// something is going on, and the last two, which are there only while the spec deserves them.
+/// What a condition speaks of. Good is `True` for all but [`Self::Progressing`] and
+/// [`Self::FieldsIgnored`], which say that something is going on.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum ConditionType {
     /// The whole: the tenant can be used as its spec asks.
@@ -27,15 +27,13 @@ pub enum ConditionType {
     AgentsReady,
     /// The tenant cluster holds what nodes need to join.
     TenantBootstrapped,
-    /// The spec has fields that have no effect.
+    /// The spec has fields that are accepted and not acted on yet.
     FieldsIgnored,
-    /// kube-apiserver dials somebody for itself, and the spec does not say from which network.
-    EgressUnstated,
 }
 
 impl ConditionType {
     /// Every type, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Progressing,
         Self::EndpointReady,
@@ -46,7 +44,6 @@ impl ConditionType {
         Self::AgentsReady,
         Self::TenantBootstrapped,
         Self::FieldsIgnored,
-        Self::EgressUnstated,
     ];
 
     /// The word in `conditions[].type`.
@@ -62,7 +59,6 @@ impl ConditionType {
             Self::AgentsReady => "AgentsReady",
             Self::TenantBootstrapped => "TenantBootstrapped",
             Self::FieldsIgnored => "FieldsIgnored",
-            Self::EgressUnstated => "EgressUnstated",
         }
     }
 }
@@ -135,15 +131,15 @@ pub enum Reason {
     NoAgentConnected,
     /// Agents are turned away because their token or certificate is refused.
     AgentNotAuthenticated,
+    /// A webhook of the tenant stands between agents and their recognition.
+    AdmissionBlocksAgents,
 
-    /// Fields of the spec have no effect.
+    /// Fields of the spec are accepted and not acted on yet.
     NotActedOn,
     /// Webhooks of kube-apiserver go through the tunnel and nobody said so.
     EgressUnstated,
-    /// Part of the spec repeats another part, or does nothing beside it.
-    Redundant,
-    /// What is there already stays as it was.
-    HalfCarriedOut,
+    /// Nothing to report.
+    None,
 }
 
 impl Reason {
@@ -180,10 +176,10 @@ impl Reason {
             Self::NoNodes => "NoNodes",
             Self::NoAgentConnected => "NoAgentConnected",
             Self::AgentNotAuthenticated => "AgentNotAuthenticated",
+            Self::AdmissionBlocksAgents => "AdmissionBlocksAgents",
             Self::NotActedOn => "NotActedOn",
             Self::EgressUnstated => "EgressUnstated",
-            Self::Redundant => "Redundant",
-            Self::HalfCarriedOut => "HalfCarriedOut",
+            Self::None => "None",
         }
     }
 }

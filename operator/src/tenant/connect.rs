@@ -1,0 +1,185 @@
+//! The way into a tenant: from the administrator's Secret to a client.
+//!
+//! The operator dials the tenant's Service by its cluster address, so neither DNS nor the exposed endpoint need to
+//! work for it, and expects the certificate of `<name>.<namespace>.svc`.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Api, Client, Config, ResourceExt};
+
+use super::call::{CallError, call};
+use super::object::checksum;
+use crate::api::TenantControlPlane;
+use crate::labels;
+use crate::names::{Names, SecretName, key};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Why there is no way into the tenant yet.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The management cluster does not give us what we need.
+    #[error("reading {what} failed")]
+    Management {
+        /// Which object.
+        what: String,
+        /// Why.
+        source: CallError,
+    },
+    /// It is not there yet.
+    #[error("{0} is not there yet")]
+    Missing(String),
+    /// The kubeconfig does not read.
+    #[error(
+        "key `{key}` of Secret {secret} is no kubeconfig: remove the key to have it written anew"
+    )]
+    Kubeconfig {
+        /// The Secret.
+        secret: String,
+        /// The key in it.
+        key: String,
+        /// What is wrong with it.
+        source: KubeconfigError,
+    },
+    /// The address does not read.
+    #[error("`{url}` is no address")]
+    Address {
+        /// What was to be dialled.
+        url: String,
+        /// What is wrong with it.
+        source: http::uri::InvalidUri,
+    },
+    /// The credentials do not make a client.
+    #[error("the tenant's credentials cannot be used")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// What the management cluster holds about a tenant's access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Where the API server answers inside the management cluster.
+    pub url: String,
+    /// The name its certificate has to carry.
+    pub server_name: String,
+    /// The kubeconfig with the credentials.
+    kubeconfig: String,
+    /// Where it was found, for error texts.
+    found_in: (String, String),
+    /// Certificate of the tenant's authority, PEM.
+    pub authority: String,
+}
+
+impl Access {
+    /// Changes when a new client is needed.
+    pub fn fingerprint(&self) -> String {
+        checksum(&serde_json::json!([
+            self.url,
+            self.server_name,
+            self.kubeconfig
+        ]))
+    }
+
+    /// Makes the client. Nothing is dialled yet.
+    pub async fn client(&self) -> Result<Client, ConnectError> {
+        let invalid = |source| ConnectError::Kubeconfig {
+            secret: self.found_in.0.clone(),
+            key: self.found_in.1.clone(),
+            source,
+        };
+        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig).map_err(invalid)?;
+        let options = KubeConfigOptions::default();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(invalid)?;
+        config.cluster_url = self.url.parse().map_err(|source| ConnectError::Address {
+            url: self.url.clone(),
+            source,
+        })?;
+        config.tls_server_name = Some(self.server_name.clone());
+        config.connect_timeout = Some(CONNECT);
+        config.proxy_url = None;
+        Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+    }
+}
+
+/// Reads from the management cluster how the tenant is reached.
+pub async fn access(management: &Client, tcp: &TenantControlPlane) -> Result<Access, ConnectError> {
+    let namespace = tcp.namespace().unwrap_or_default();
+    let names = Names::new(namespace.clone(), tcp.name_any())
+        .map_err(|error| ConnectError::Missing(error.to_string()))?;
+    let secrets: Api<Secret> = Api::namespaced(management.clone(), &namespace);
+    let services: Api<Service> = Api::namespaced(management.clone(), &namespace);
+    let admin = names.secret(SecretName::AdminKubeconfig);
+    let authority = names.secret(SecretName::ClusterAuthority);
+    let (admin_secret, authority_secret, service) = tokio::join!(
+        call(secrets.get_opt(&admin)),
+        call(secrets.get_opt(&authority)),
+        call(services.get_opt(names.name())),
+    );
+    let admin_secret = there(admin_secret, format!("Secret {admin}"))?;
+    let authority_secret = there(authority_secret, format!("Secret {authority}"))?;
+    let service = there(service, format!("Service {}", names.name()))?;
+
+    let asked = tcp
+        .annotations()
+        .get(labels::KUBECONFIG_SECRET_KEY)
+        .map(String::as_str);
+    let (found, kubeconfig) = credentials(&admin_secret, asked)
+        .ok_or_else(|| ConnectError::Missing(format!("a kubeconfig in Secret {admin}")))?;
+    let certificate = text(&authority_secret, key::CA_CRT)
+        .ok_or_else(|| ConnectError::Missing(format!("{} in Secret {authority}", key::CA_CRT)))?;
+    Ok(Access {
+        url: address(&service).ok_or_else(|| {
+            ConnectError::Missing(format!("the address of Service {}", names.name()))
+        })?,
+        server_name: names.service_host(),
+        kubeconfig,
+        found_in: (admin, found.to_owned()),
+        authority: certificate,
+    })
+}
+
+fn there<T>(found: Result<Option<T>, CallError>, what: String) -> Result<T, ConnectError> {
+    match found {
+        Ok(Some(object)) => Ok(object),
+        Ok(None) => Err(ConnectError::Missing(what)),
+        Err(source) => Err(ConnectError::Management { what, source }),
+    }
+}
+
+/// The kubeconfig under the key the user names; else the one that works before any grant is made.
+fn credentials<'a>(secret: &Secret, asked: Option<&'a str>) -> Option<(&'a str, String)> {
+    let usual = [key::SUPER_ADMIN_SVC, key::SUPER_ADMIN_CONF];
+    let keys = asked
+        .into_iter()
+        .chain(usual.into_iter().filter(|_| asked.is_none()));
+    let mut found = keys.filter_map(|key| text(secret, key).map(|text| (key, text)));
+    found.next()
+}
+
+fn text(secret: &Secret, key: &str) -> Option<String> {
+    let bytes = secret.data.as_ref()?.get(key)?;
+    String::from_utf8(bytes.0.clone()).ok()
+}
+
+/// The Service's address and the port of kube-apiserver, as a URL.
+fn address(service: &Service) -> Option<String> {
+    let spec = service.spec.as_ref()?;
+    let host = spec
+        .cluster_ip
+        .as_deref()
+        .filter(|host| !host.is_empty() && *host != "None")?;
+    let ports = spec.ports.as_deref().unwrap_or_default();
+    let named = ports
+        .iter()
+        .find(|port| port.name.as_deref() == Some("kube-apiserver"));
+    let port = u16::try_from(named.or_else(|| ports.first())?.port).ok()?;
+    let endpoint = super::inputs::HostPort {
+        host: host.to_owned(),
+        port,
+    };
+    Some(format!("https://{endpoint}"))
+}

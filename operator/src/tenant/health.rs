@@ -1,0 +1,169 @@
+//! What can be said about the tunnel's agents from outside: their pods, and how many nodes there are. Pure.
+//!
+//! An agent's readiness probe succeeds when it holds a connection to a server, so a ready pod is a connected agent.
+//! When none is ready, the pods are asked in the order in which a person would look.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+
+use super::evidence::Evidence;
+use crate::api::condition::{ConditionType, Finding, Reason};
+
+const AGENTS: ConditionType = ConditionType::AgentsReady;
+
+/// What speaks for and against the agents.
+#[derive(Debug, Clone, Copy)]
+pub struct Agents<'a> {
+    /// Nodes that have joined.
+    pub nodes: u64,
+    /// The agents' pods.
+    pub pods: &'a [Pod],
+    /// `DaemonSet` or `Deployment`.
+    pub mode: &'a str,
+    /// What the servers and the tenant's admission say.
+    pub evidence: &'a Evidence,
+}
+
+/// Judges.
+pub fn assess(agents: Agents<'_>) -> Finding {
+    let Agents {
+        nodes,
+        pods,
+        mode,
+        evidence,
+    } = agents;
+    if nodes == 0 {
+        let text =
+            "the tenant cluster has no nodes, so no agents can run: join one with `kubeadm join`";
+        return Finding::unknown(AGENTS, Reason::NoNodes, text);
+    }
+    let connected = pods.iter().filter(|pod| is_ready(pod)).count();
+    if connected > 0 {
+        let text = format!("{connected} of {} agents are connected", pods.len());
+        return Finding::yes(AGENTS, Reason::AsExpected, text);
+    }
+    if pods.is_empty() {
+        let text = format!(
+            "{nodes} nodes and no agent: {mode} kube-system/konnectivity-agent has no pods; its events in the tenant say \
+             whether a quota, a policy or a taint keeps them away (addons.konnectivity.agent.tolerations)"
+        );
+        return Finding::no(AGENTS, Reason::NoAgentConnected, text);
+    }
+    let complaint = pods.iter().find_map(complaint);
+    let (reason, text) = complaint.unwrap_or_else(|| silent(pods.len(), evidence));
+    Finding::no(AGENTS, reason, text)
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref());
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// What is wrong with this pod, when the pod itself says so.
+fn complaint(pod: &Pod) -> Option<(Reason, String)> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.as_deref().unwrap_or_default();
+    if let Some(found) = containers
+        .iter()
+        .find_map(|container| stopped(name, container))
+    {
+        return Some(found);
+    }
+    let unscheduled = status
+        .conditions
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let why = unscheduled
+        .message
+        .as_deref()
+        .unwrap_or("the scheduler gives no reason");
+    let text = format!(
+        "agent pod {name} finds no node: {why}. Make room, or let addons.konnectivity.agent.tolerations bear the taints"
+    );
+    Some((Reason::Unschedulable, text))
+}
+
+fn stopped(pod: &str, container: &ContainerStatus) -> Option<(Reason, String)> {
+    let state = container.state.as_ref()?;
+    let waiting = state
+        .waiting
+        .as_ref()
+        .and_then(|waiting| waiting.reason.as_deref());
+    match waiting {
+        Some("ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") => {
+            let text = format!(
+                "image {} of agent pod {pod} cannot be pulled by its node: make the registry reachable from there, or \
+                 set addons.konnectivity.agent.image and version",
+                container.image
+            );
+            Some((Reason::ImagePullFailed, text))
+        }
+        Some("CrashLoopBackOff") => Some(crashed(pod, container.last_state.as_ref())),
+        Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
+            let message = state
+                .waiting
+                .as_ref()
+                .and_then(|waiting| waiting.message.as_deref());
+            let text = format!(
+                "agent pod {pod} cannot start: {}",
+                message.unwrap_or("its node gives no reason")
+            );
+            Some((Reason::CrashLooping, text))
+        }
+        _ if state.terminated.is_some() => Some(crashed(pod, Some(state))),
+        _ => None,
+    }
+}
+
+fn crashed(pod: &str, state: Option<&ContainerState>) -> (Reason, String) {
+    let ended = state.and_then(|state| state.terminated.as_ref());
+    let said = ended
+        .and_then(|ended| ended.message.as_deref())
+        .unwrap_or("nothing");
+    let last = said
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("nothing");
+    let code = ended.map_or(0, |ended| ended.exit_code);
+    let text = format!(
+        "agent pod {pod} ends again and again, last with code {code}, saying: {last}. Correct \
+         addons.konnectivity.agent.extraArgs if one of them is to blame"
+    );
+    (Reason::CrashLooping, text)
+}
+
+/// The pods run and yet none is connected: what the other end knows decides.
+fn silent(agents: usize, evidence: &Evidence) -> (Reason, String) {
+    if let Some(webhook) = &evidence.blocking_webhook {
+        let text = format!(
+            "{agents} agents run and none is connected: webhook {webhook} in the tenant has to admit the TokenReview by \
+             which agents are recognised, and may itself be reached only through the tunnel. Delete it, or exclude \
+             authentication.k8s.io from its rules, or give it failurePolicy Ignore"
+        );
+        return (Reason::AdmissionBlocksAgents, text);
+    }
+    if evidence.refused > 0 {
+        let text = format!(
+            "{agents} agents run and konnectivity-server has refused {} of their tokens: they must come from ServiceAccount \
+             kube-system/konnectivity-agent of this very tenant, for the audience system:konnectivity-server. Look at the \
+             log of container konnectivity-server; delete the agents' pods to have fresh tokens",
+            evidence.refused
+        );
+        return (Reason::AgentNotAuthenticated, text);
+    }
+    let text = format!(
+        "{agents} agents run and none is connected: nodes must reach the control plane's endpoint on the port of \
+         addons.konnectivity.server. Check firewalls on the way, then `kubectl logs` of the agents on a node"
+    );
+    (Reason::NoAgentConnected, text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use serde_json::json;
+
+use super::*;
+use crate::api::condition::Verdict;
+
+fn pod(status: &serde_json::Value) -> Pod {
+    let pod = json!({ "metadata": { "name": "konnectivity-agent-x" }, "status": status });
+    serde_json::from_value(pod).unwrap()
+}
+
+fn conditions(ready: &str) -> serde_json::Value {
+    json!([{ "type": "Ready", "status": ready }])
+}
+
+fn waiting(reason: &str, last: &serde_json::Value) -> Pod {
+    pod(&json!({
+        "conditions": conditions("False"),
+        "containerStatuses": [{
+            "name": "konnectivity-agent", "image": "r.example/a:1", "imageID": "", "ready": false,
+            "restartCount": 3, "state": { "waiting": { "reason": reason } }, "lastState": last,
+        }],
+    }))
+}
+
+fn judged(nodes: u64, pods: &[Pod], evidence: &Evidence) -> Finding {
+    assess(Agents {
+        nodes,
+        pods,
+        mode: "DaemonSet",
+        evidence,
+    })
+}
+
+fn judge(nodes: u64, pods: &[Pod]) -> Finding {
+    judged(nodes, pods, &Evidence::default())
+}
+
+#[test]
+fn without_nodes_nobody_can_say() {
+    let finding = judge(0, &[]);
+    assert_eq!(
+        (finding.verdict, finding.reason),
+        (Verdict::Unknown, Reason::NoNodes)
+    );
+}
+
+#[test]
+fn one_connected_agent_is_a_tunnel() {
+    let pods = [
+        pod(&json!({ "conditions": conditions("True") })),
+        pod(&json!({})),
+    ];
+    let finding = judge(2, &pods);
+    assert_eq!(
+        (finding.verdict, finding.reason),
+        (Verdict::True, Reason::AsExpected)
+    );
+    assert_eq!(finding.message, "1 of 2 agents are connected");
+}
+
+#[test]
+fn nodes_without_pods_send_the_reader_to_the_workload() {
+    let finding = judge(3, &[]);
+    assert_eq!(
+        (finding.verdict, finding.reason),
+        (Verdict::False, Reason::NoAgentConnected)
+    );
+    assert!(
+        finding
+            .message
+            .contains("DaemonSet kube-system/konnectivity-agent")
+    );
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_named() {
+    let finding = judge(1, &[waiting("ImagePullBackOff", &json!({}))]);
+    assert_eq!(finding.reason, Reason::ImagePullFailed);
+    assert!(
+        finding.message.contains("r.example/a:1"),
+        "{}",
+        finding.message
+    );
+}
+
+#[test]
+fn the_last_words_of_a_crash_are_repeated() {
+    let last =
+        json!({ "terminated": { "exitCode": 2, "message": "usage:\nunknown flag --foo\n" } });
+    let finding = judge(1, &[waiting("CrashLoopBackOff", &last)]);
+    assert_eq!(finding.reason, Reason::CrashLooping);
+    assert!(
+        finding.message.contains("saying: unknown flag --foo."),
+        "{}",
+        finding.message
+    );
+}
+
+#[test]
+fn a_pod_without_a_node_repeats_the_scheduler() {
+    let status = json!({ "conditions": [
+        { "type": "PodScheduled", "status": "False", "message": "1 node had untolerated taint" },
+    ] });
+    let finding = judge(1, &[pod(&status)]);
+    assert_eq!(finding.reason, Reason::Unschedulable);
+    assert!(finding.message.contains("untolerated taint"));
+}
+
+#[test]
+fn silent_agents_are_explained_by_what_the_other_end_knows() {
+    let running = [pod(&json!({ "conditions": conditions("False") }))];
+    assert_eq!(judge(1, &running).reason, Reason::NoAgentConnected);
+    let refused = Evidence {
+        refused: 4,
+        ..Evidence::default()
+    };
+    let finding = judged(1, &running, &refused);
+    assert_eq!(finding.reason, Reason::AgentNotAuthenticated);
+    assert!(finding.message.contains("refused 4 of their tokens"));
+    let blocked = Evidence {
+        blocking_webhook: Some("deny.example.com".to_owned()),
+        ..refused
+    };
+    let finding = judged(1, &running, &blocked);
+    assert_eq!(finding.reason, Reason::AdmissionBlocksAgents);
+    assert!(finding.message.contains("deny.example.com"));
+}

@@ -1,0 +1,249 @@
+//! One pass over one tenant: the six steps, from the custom resource to what is reported about it.
+//!
+//! Whatever stops a pass becomes a finding with a remedy. A tenant that cannot be reached is a thing to wait for,
+//! not a failure of ours.
+
+use std::time::Duration;
+
+use kube::{Client, Resource, ResourceExt};
+
+use super::apply::{ApplyError, apply};
+use super::build::{self, BuildError};
+use super::call::{CallError, Chain};
+use super::connect::{Access, ConnectError};
+use super::evidence::{self, Evidence};
+use super::health::{self, Agents};
+use super::inputs::TenantInputs;
+use super::object::checksum;
+use super::observe::{Observed, observe};
+use super::plan::plan;
+use super::read::{ReadError, read};
+use super::report::{Report, had_tunnel};
+use crate::api::TenantControlPlane;
+use crate::api::condition::{ConditionType, Finding, Reason};
+use crate::labels;
+
+use ConditionType::{AgentsReady, TenantBootstrapped, TunnelReady};
+
+/// A pass without an event: finds what no watch tells.
+const RESYNC: Duration = Duration::from_mins(5);
+/// While there is no node: the first one is seen soon.
+const WITHOUT_NODES: Duration = Duration::from_secs(30);
+/// While agents are missing: the reason may change without any event of ours.
+const WITHOUT_AGENTS: Duration = Duration::from_secs(8);
+
+/// Whether there is anything to do for a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Its API server is there.
+    Open,
+    /// Hands off: paused, or on its way out.
+    Closed,
+    /// It has no pods, by wish.
+    Sleeping,
+    /// None of its pods is ready yet.
+    Starting,
+}
+
+/// Looks at the custom resource alone.
+pub fn gate(tcp: &TenantControlPlane) -> Gate {
+    let deployment = tcp
+        .status
+        .as_ref()
+        .and_then(|status| status.kubernetes_resources.as_ref()?.deployment.as_ref());
+    if tcp.meta().deletion_timestamp.is_some() || tcp.annotations().contains_key(labels::PAUSED) {
+        Gate::Closed
+    } else if tcp.spec.control_plane.deployment.replicas == 0 {
+        Gate::Sleeping
+    } else if deployment
+        .and_then(|deployment| deployment.ready_replicas)
+        .unwrap_or_default()
+        > 0
+    {
+        Gate::Open
+    } else {
+        Gate::Starting
+    }
+}
+
+/// What stopped a pass.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// There is no way in yet.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The spec does not say what is needed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The objects cannot be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The tenant does not answer.
+    #[error("the tenant's API server does not answer")]
+    Unreachable(#[source] CallError),
+    /// The tenant refuses.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// A pass that came to its end.
+#[derive(Debug)]
+pub struct Done {
+    /// What to report.
+    pub report: Report,
+    /// When to look again, whatever happens.
+    pub again: Duration,
+}
+
+/// Steps 2 to 5: brings the tenant to what the spec asks.
+pub async fn converge(
+    tcp: &TenantControlPlane,
+    access: &Access,
+    tenant: &Client,
+    agent_image: &str,
+) -> Result<Done, PassError> {
+    let inputs = read(tcp, &access.authority, agent_image)?;
+    let wanted = build::objects(&inputs)?;
+    let sums: Vec<_> = wanted
+        .iter()
+        .map(|object| object.object.metadata.annotations.clone())
+        .collect();
+    let observed = observe(tenant).await.map_err(PassError::Unreachable)?;
+    let mut plan = plan(wanted, &observed.live);
+    if inputs.addons.konnectivity.is_none() && (had_tunnel(tcp) || !plan.delete.is_empty()) {
+        plan.forget.clone_from(&observed.server_leases);
+    }
+    let applied = apply(tenant, plan).await?;
+    if !applied.written.is_empty() || !applied.deleted.is_empty() {
+        tracing::info!(
+            written = applied.written.len(),
+            deleted = applied.deleted.len(),
+            "tenant changed"
+        );
+    }
+    let bootstrapped = "nodes can join, administrators and the control plane have their grants";
+    let mut findings = vec![Finding::yes(
+        TenantBootstrapped,
+        Reason::AsExpected,
+        bootstrapped,
+    )];
+    findings.extend(tunnel(&inputs, &observed, tenant).await);
+    let again = look_again(&findings);
+    Ok(Done {
+        again,
+        report: Report {
+            findings,
+            applied: Some(applied),
+            inputs: Some(checksum(&serde_json::json!(sums))),
+        },
+    })
+}
+
+async fn tunnel(inputs: &TenantInputs, observed: &Observed, tenant: &Client) -> [Finding; 2] {
+    let Some(agent) = &inputs.addons.konnectivity else {
+        let text = "addons.konnectivity is not asked for";
+        return [TunnelReady, AgentsReady].map(|kind| Finding::yes(kind, Reason::Disabled, text));
+    };
+    let agents = |evidence| Agents {
+        nodes: observed.nodes,
+        pods: &observed.agents,
+        mode: agent.placement.mode(),
+        evidence,
+    };
+    let nothing = Evidence::default();
+    let mut finding = health::assess(agents(&nothing));
+    if finding.reason == Reason::NoAgentConnected {
+        let evidence = Evidence {
+            blocking_webhook: evidence::blocking_webhook(tenant).await,
+            ..Evidence::default()
+        };
+        finding = health::assess(agents(&evidence));
+    }
+    let text = match observed.server_leases.len() {
+        0 => "konnectivity-server runs beside kube-apiserver".to_owned(),
+        servers => format!("{servers} konnectivity-servers run beside kube-apiserver"),
+    };
+    [Finding::yes(TunnelReady, Reason::AsExpected, text), finding]
+}
+
+fn look_again(findings: &[Finding]) -> Duration {
+    let agents = findings
+        .iter()
+        .find(|finding| finding.condition == AgentsReady);
+    match agents.map(|finding| (finding.verdict, finding.reason)) {
+        Some((crate::api::condition::Verdict::False, _)) => WITHOUT_AGENTS,
+        Some((_, Reason::NoNodes)) => WITHOUT_NODES,
+        _ => RESYNC,
+    }
+}
+
+/// What to report while there is no tenant to look into.
+pub fn absent(gate: Gate) -> Report {
+    let (reason, text) = match gate {
+        Gate::Open | Gate::Closed => return Report::default(),
+        Gate::Sleeping => (
+            Reason::Sleeping,
+            "controlPlane.deployment.replicas is 0: raise it to wake the tenant",
+        ),
+        Gate::Starting => (
+            Reason::WaitingForDependency,
+            "no pod of the control plane is ready: see the condition ControlPlaneAvailable",
+        ),
+    };
+    let mut findings = vec![Finding::no(TunnelReady, reason, text)];
+    let unknown = [AgentsReady, TenantBootstrapped];
+    findings.extend(unknown.map(|kind| Finding::unknown(kind, reason, text)));
+    Report {
+        findings,
+        ..Report::default()
+    }
+}
+
+/// What to report when a pass was stopped.
+pub fn stopped(tcp: &TenantControlPlane, error: &PassError) -> Report {
+    let service = format!("{}/{}", tcp.namespace().unwrap_or_default(), tcp.name_any());
+    let chain = Chain(error);
+    let finding = match error {
+        PassError::Unreachable(source) if source.code().is_none() => Finding::no(
+            TenantBootstrapped,
+            Reason::TenantUnreachable,
+            format!(
+                "{chain}. Check that the operator may dial Service {service} (network policies), and what the \
+                 kube-apiserver container logs"
+            ),
+        ),
+        PassError::Apply(ApplyError { source, .. }) if source.code().is_none() => Finding::no(
+            TenantBootstrapped,
+            Reason::TenantUnreachable,
+            format!("{chain}. Check the health of the control plane behind Service {service}"),
+        ),
+        PassError::Connect(ConnectError::Missing(_)) | PassError::Read(ReadError::NoEndpoint) => {
+            Finding::unknown(
+                TenantBootstrapped,
+                Reason::WaitingForDependency,
+                chain.to_string(),
+            )
+        }
+        PassError::Read(_) | PassError::Build(_) => {
+            Finding::no(TenantBootstrapped, Reason::InvalidSpec, chain.to_string())
+        }
+        PassError::Connect(_) | PassError::Unreachable(_) | PassError::Apply(_) => Finding::no(
+            TenantBootstrapped,
+            Reason::ReconcileFailed,
+            chain.to_string(),
+        ),
+    };
+    let mut findings = Vec::new();
+    if tcp.spec.addons.konnectivity.is_some() {
+        let text = "the tenant's agents cannot be looked at: see the condition TenantBootstrapped";
+        findings.push(Finding::unknown(AgentsReady, finding.reason, text));
+    }
+    findings.push(finding);
+    Report {
+        findings,
+        ..Report::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

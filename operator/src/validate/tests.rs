@@ -1,1 +1,0 @@
-//! Bad manifests, and what is said to each.
