@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod schema;
 pub mod tenant_control_plane;
 pub mod tenant_control_plane_status;
+pub mod unsupported;
 
 pub use condition::{ConditionType, Finding, Reason};
 pub use data_store::{DataStore, DataStoreSpec, DataStoreStatus};

@@ -1,8 +1,11 @@
 //! warren-operator.
 
 pub mod api;
+pub mod etcd;
 pub mod labels;
 pub mod names;
 pub mod objects;
 pub mod pki;
+pub mod validate;
 pub mod tenant;
+pub mod version;

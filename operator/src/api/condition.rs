@@ -5,8 +5,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// What a condition speaks of. Good is `True` for all but [`Self::Progressing`] and
-/// [`Self::FieldsIgnored`], which say that something is going on.
+/// What a condition speaks of. Good is `True` for all but [`Self::Progressing`], which says that
+/// something is going on, and the last two, which are there only while the spec deserves them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum ConditionType {
     /// The whole: the tenant can be used as its spec asks.
@@ -27,13 +27,15 @@ pub enum ConditionType {
     AgentsReady,
     /// The tenant cluster holds what nodes need to join.
     TenantBootstrapped,
-    /// The spec has fields that are accepted and not acted on yet.
+    /// The spec has fields that have no effect.
     FieldsIgnored,
+    /// kube-apiserver dials somebody for itself, and the spec does not say from which network.
+    EgressUnstated,
 }
 
 impl ConditionType {
     /// Every type, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Progressing,
         Self::EndpointReady,
@@ -44,6 +46,7 @@ impl ConditionType {
         Self::AgentsReady,
         Self::TenantBootstrapped,
         Self::FieldsIgnored,
+        Self::EgressUnstated,
     ];
 
     /// The word in `conditions[].type`.
@@ -59,6 +62,7 @@ impl ConditionType {
             Self::AgentsReady => "AgentsReady",
             Self::TenantBootstrapped => "TenantBootstrapped",
             Self::FieldsIgnored => "FieldsIgnored",
+            Self::EgressUnstated => "EgressUnstated",
         }
     }
 }
@@ -134,12 +138,14 @@ pub enum Reason {
     /// A webhook of the tenant stands between agents and their recognition.
     AdmissionBlocksAgents,
 
-    /// Fields of the spec are accepted and not acted on yet.
+    /// Fields of the spec have no effect.
     NotActedOn,
     /// Webhooks of kube-apiserver go through the tunnel and nobody said so.
     EgressUnstated,
-    /// Nothing to report.
-    None,
+    /// Part of the spec repeats another part, or does nothing beside it.
+    Redundant,
+    /// What is there already stays as it was.
+    HalfCarriedOut,
 }
 
 impl Reason {
@@ -179,7 +185,8 @@ impl Reason {
             Self::AdmissionBlocksAgents => "AdmissionBlocksAgents",
             Self::NotActedOn => "NotActedOn",
             Self::EgressUnstated => "EgressUnstated",
-            Self::None => "None",
+            Self::Redundant => "Redundant",
+            Self::HalfCarriedOut => "HalfCarriedOut",
         }
     }
 }

@@ -21,24 +21,9 @@ use serde::{Deserialize, Serialize};
     status = "DataStoreStatus",
     derive = "PartialEq",
     doc = "A store that control planes keep their state in, shared by as many tenants as use it.",
-    printcolumn(
-        name = "Driver",
-        type_ = "string",
-        description = "Kind of store",
-        json_path = ".spec.driver"
-    ),
-    printcolumn(
-        name = "Ready",
-        type_ = "boolean",
-        description = "Whether tenants can be served from it",
-        json_path = ".status.ready"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        description = "Time since creation",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Driver", "type": "string", "description": "Kind of store", "jsonPath": ".spec.driver"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "boolean", "description": "Whether tenants can be served from it", "jsonPath": ".status.ready"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "description": "Time since creation", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

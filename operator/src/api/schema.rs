@@ -23,6 +23,9 @@ mod embedded;
 type Object = Map<String, Value>;
 
 /// Every definition that the operator serves.
+///
+/// # Panics
+/// Never: what is rendered comes from this program alone, and its tests render it.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![
         define::<TenantControlPlaneSpec, TenantControlPlaneStatus>(TenantControlPlane::crd()),
@@ -40,6 +43,9 @@ pub struct File {
 }
 
 /// Every definition as a file, as `crds/` holds them.
+///
+/// # Panics
+/// Never: what is rendered comes from this program alone, and its tests render it.
 pub fn files() -> Vec<File> {
     definitions()
         .iter()
@@ -85,8 +91,9 @@ where
     Status: JsonSchema,
 {
     let mut spec = schema_of::<Spec>();
-    let description = spec["description"].take();
-    spec["description"] = json!("What you ask for.");
+    let description = spec
+        .as_object_mut()
+        .and_then(|spec| spec.insert("description".to_owned(), json!("What you ask for.")));
     let root = json!({
         "type": "object",
         "description": description,

@@ -57,48 +57,13 @@ pub use service::{
         label_selector_path = ".status.kubernetesResources.deployment.selector"
     ),
     doc = "A Kubernetes control plane that runs as pods in this cluster and serves a cluster of its own.",
-    printcolumn(
-        name = "Version",
-        type_ = "string",
-        description = "Kubernetes version asked for",
-        json_path = ".spec.kubernetes.version"
-    ),
-    printcolumn(
-        name = "Installed Version",
-        type_ = "string",
-        description = "Kubernetes version that serves",
-        json_path = ".status.kubernetesResources.version.version"
-    ),
-    printcolumn(
-        name = "Status",
-        type_ = "string",
-        description = "Where the control plane is in its life",
-        json_path = ".status.kubernetesResources.version.status"
-    ),
-    printcolumn(
-        name = "Control-Plane endpoint",
-        type_ = "string",
-        description = "Where the tenant's API server answers",
-        json_path = ".status.controlPlaneEndpoint"
-    ),
-    printcolumn(
-        name = "Kubeconfig",
-        type_ = "string",
-        description = "Secret with the administrator's kubeconfig",
-        json_path = ".status.kubeconfig.admin.secretName"
-    ),
-    printcolumn(
-        name = "Datastore",
-        type_ = "string",
-        description = "DataStore that holds the tenant's state",
-        json_path = ".status.storage.dataStoreName"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        description = "Time since creation",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Version", "type": "string", "description": "Kubernetes version asked for", "jsonPath": ".spec.kubernetes.version"}"#,
+    printcolumn = r#"{"name": "Installed Version", "type": "string", "description": "Kubernetes version that serves", "jsonPath": ".status.kubernetesResources.version.version"}"#,
+    printcolumn = r#"{"name": "Status", "type": "string", "description": "Where the control plane is in its life", "jsonPath": ".status.kubernetesResources.version.status"}"#,
+    printcolumn = r#"{"name": "Control-Plane endpoint", "type": "string", "description": "Where the tenant's API server answers", "jsonPath": ".status.controlPlaneEndpoint"}"#,
+    printcolumn = r#"{"name": "Kubeconfig", "type": "string", "description": "Secret with the administrator's kubeconfig", "jsonPath": ".status.kubeconfig.admin.secretName"}"#,
+    printcolumn = r#"{"name": "Datastore", "type": "string", "description": "DataStore that holds the tenant's state", "jsonPath": ".status.storage.dataStoreName"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "description": "Time since creation", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

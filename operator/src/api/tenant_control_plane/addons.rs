@@ -84,7 +84,8 @@ pub struct KonnectivityServer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Further arguments, as `--flag=value`. An argument that the operator sets itself is refused.
+    /// Further arguments, as `--flag=value`. One that only the operator may set has no effect, and a
+    /// warning says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_args: Vec<String>,
 

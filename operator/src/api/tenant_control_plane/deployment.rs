@@ -44,7 +44,7 @@ pub struct ControlPlaneDeployment {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// RuntimeClass of the pods.
+    /// `RuntimeClass` of the pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_class_name: Option<String>,
 
@@ -208,7 +208,8 @@ pub struct ComponentResources {
     pub kine: Option<ResourceRequirements>,
 }
 
-/// Further arguments of each container. An argument that the operator sets itself is refused.
+/// Further arguments of each container. One that only the operator may set has no effect, and a
+/// warning says so.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExtraArgs {

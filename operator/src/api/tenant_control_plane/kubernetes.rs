@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Kubernetes itself: version, admission plugins, what kubelets are told.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KubernetesSpec {
     /// Version of the tenant cluster, with its leading `v`: `v1.33.0`.
@@ -99,7 +99,7 @@ fn default_admission_controllers() -> Vec<String> {
 }
 
 /// What kubelets of the tenant are told when they join.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Kubelet {
     /// Patches (RFC 6902) applied to the kubelet configuration that joining nodes read.
@@ -173,7 +173,7 @@ pub enum CgroupDriver {
 }
 
 /// One step of a JSON patch.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JsonPatch {
     /// What to do.

@@ -10,7 +10,7 @@ use super::deployment::AdditionalMetadata;
 use crate::api::gateway::ParentReference;
 
 /// The Service in front of the pods.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ControlPlaneService {
     /// How the Service is exposed.
@@ -54,7 +54,7 @@ impl ServiceType {
 }
 
 /// One more port of the Service.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdditionalPort {
     /// Name of the port, unique in the Service.

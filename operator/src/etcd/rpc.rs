@@ -1,0 +1,10 @@
+//! What `proto/etcd.proto` compiles to. Generated: nothing is written here by hand.
+
+#![expect(
+    clippy::pedantic,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated code; the documentation is in the proto file"
+)]
+
+tonic::include_proto!("etcdserverpb");

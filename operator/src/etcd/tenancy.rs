@@ -1,0 +1,219 @@
+//! One tenant's place in etcd: a user that proves itself by certificate, a role, and the one key
+//! range the role may touch. Making it and taking it away can both be repeated at any point.
+//!
+//! Caveat: etcd enforces users only after `auth enable`. What is set up here is the same either way.
+
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::Etcd;
+use super::error::{Error, is_already_there, is_not_found, is_stale_auth};
+use super::range::KeyRange;
+use super::rpc::auth_client::AuthClient;
+use super::rpc::permission::Type;
+use super::rpc::{
+    AuthRoleAddRequest, AuthRoleDeleteRequest, AuthRoleGetRequest, AuthRoleGrantPermissionRequest,
+    AuthRoleRevokePermissionRequest, AuthUserAddRequest, AuthUserDeleteRequest, AuthUserGetRequest,
+    AuthUserGrantRoleRequest, DeleteRangeRequest, Permission, RangeRequest, UserAddOptions,
+};
+
+/// How often a call is repeated when another tenant's set-up changed the users meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// Whose place it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenancy {
+    /// Name of the key prefix and of the role.
+    pub schema: String,
+    /// Name of the user: the common name of the tenant's client certificate.
+    pub user: String,
+}
+
+/// What had to be changed to make a tenant's place right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// Nothing: it was as it should be.
+    Unchanged,
+    /// Something was missing or wrong and is right now.
+    Changed,
+}
+
+/// Repeats a call while etcd says that its users changed in between.
+async fn call<T, F>(doing: &'static str, mut attempt: F) -> Result<Result<T, Status>, Error>
+where
+    F: AsyncFnMut() -> Result<tonic::Response<T>, Status>,
+{
+    let mut outcome = attempt().await;
+    for _again in 1..ATTEMPTS {
+        match &outcome {
+            Err(status) if is_stale_auth(status) => outcome = attempt().await,
+            _ => break,
+        }
+    }
+    match outcome {
+        Ok(answer) => Ok(Ok(answer.into_inner())),
+        Err(status) if is_not_found(&status) || is_already_there(&status) => Ok(Err(status)),
+        Err(status) => Err(Error::Call {
+            doing,
+            source: Box::new(status),
+        }),
+    }
+}
+
+impl Etcd {
+    /// Makes the tenant's user, role and range exactly what they should be.
+    pub async fn ensure_tenant(&mut self, tenancy: &Tenancy) -> Result<Setup, Error> {
+        let range = KeyRange::of_schema(&tenancy.schema);
+        let role = ensure_role(&mut self.auth, &tenancy.schema, &range).await?;
+        let user = ensure_user(&mut self.auth, tenancy).await?;
+        Ok(if role == Setup::Unchanged && user == Setup::Unchanged {
+            Setup::Unchanged
+        } else {
+            Setup::Changed
+        })
+    }
+
+    /// Takes away the tenant's role, keys and user, in this order: with the role goes the access, so
+    /// that a control plane which still runs writes nothing behind the deletion of the keys.
+    /// Returns how many keys were deleted.
+    pub async fn remove_tenant(&mut self, tenancy: &Tenancy) -> Result<i64, Error> {
+        let role = &tenancy.schema;
+        let auth = &mut self.auth;
+        let _absent = call("delete the role", async || {
+            auth.role_delete(AuthRoleDeleteRequest { role: role.clone() })
+                .await
+        })
+        .await?;
+        let KeyRange {
+            key,
+            end: range_end,
+        } = KeyRange::of_schema(&tenancy.schema);
+        let request = DeleteRangeRequest {
+            key: key.into(),
+            range_end: range_end.into(),
+        };
+        let keys = &mut self.keys;
+        let deleted = call("delete the tenant's keys", async || {
+            keys.delete_range(request.clone()).await
+        })
+        .await?;
+        let name = &tenancy.user;
+        let auth = &mut self.auth;
+        let _absent = call("delete the user", async || {
+            auth.user_delete(AuthUserDeleteRequest { name: name.clone() })
+                .await
+        })
+        .await?;
+        Ok(deleted.map_or(0, |answer| answer.deleted))
+    }
+
+    /// How many keys the tenant has.
+    pub async fn count_keys(&mut self, tenancy: &Tenancy) -> Result<i64, Error> {
+        let KeyRange { key, end } = KeyRange::of_schema(&tenancy.schema);
+        let request = RangeRequest {
+            key: key.into(),
+            range_end: end.into(),
+            limit: 0,
+            keys_only: false,
+            count_only: true,
+        };
+        let keys = &mut self.keys;
+        let counted = call("count the tenant's keys", async || {
+            keys.range(request.clone()).await
+        })
+        .await?;
+        Ok(counted.map_or(0, |answer| answer.count))
+    }
+}
+
+async fn ensure_role(
+    auth: &mut AuthClient<Channel>,
+    role: &str,
+    range: &KeyRange,
+) -> Result<Setup, Error> {
+    let wanted = Permission {
+        perm_type: Type::Readwrite.into(),
+        key: range.key.clone().into(),
+        range_end: range.end.clone().into(),
+    };
+    let request = AuthRoleGetRequest {
+        role: role.to_owned(),
+    };
+    let granted = match call("show the role", async || {
+        auth.role_get(request.clone()).await
+    })
+    .await?
+    {
+        Ok(found) => found.perm,
+        Err(_absent) => {
+            let request = AuthRoleAddRequest {
+                name: role.to_owned(),
+            };
+            let _raced = call("add the role", async || {
+                auth.role_add(request.clone()).await
+            })
+            .await?;
+            Vec::new()
+        }
+    };
+    if granted == [wanted.clone()] {
+        return Ok(Setup::Unchanged);
+    }
+    // First the right range is granted, then what is too wide goes: a running tenant never loses access.
+    let request = AuthRoleGrantPermissionRequest {
+        name: role.to_owned(),
+        perm: Some(wanted.clone()),
+    };
+    let _granted = call("grant the range", async || {
+        auth.role_grant_permission(request.clone()).await
+    })
+    .await?;
+    for other in granted {
+        if other.key == wanted.key && other.range_end == wanted.range_end {
+            continue;
+        }
+        let request = AuthRoleRevokePermissionRequest {
+            role: role.to_owned(),
+            key: other.key,
+            range_end: other.range_end,
+        };
+        let _revoked = call("revoke a range too wide", async || {
+            auth.role_revoke_permission(request.clone()).await
+        })
+        .await?;
+    }
+    Ok(Setup::Changed)
+}
+
+async fn ensure_user(auth: &mut AuthClient<Channel>, tenancy: &Tenancy) -> Result<Setup, Error> {
+    let request = AuthUserGetRequest {
+        name: tenancy.user.clone(),
+    };
+    match call("show the user", async || {
+        auth.user_get(request.clone()).await
+    })
+    .await?
+    {
+        Ok(found) if found.roles.contains(&tenancy.schema) => return Ok(Setup::Unchanged),
+        Ok(_without_role) => {}
+        Err(_absent) => {
+            let request = AuthUserAddRequest {
+                name: tenancy.user.clone(),
+                options: Some(UserAddOptions { no_password: true }),
+            };
+            let _raced = call("add the user", async || {
+                auth.user_add(request.clone()).await
+            })
+            .await?;
+        }
+    }
+    let request = AuthUserGrantRoleRequest {
+        user: tenancy.user.clone(),
+        role: tenancy.schema.clone(),
+    };
+    let _granted = call("grant the role", async || {
+        auth.user_grant_role(request.clone()).await
+    })
+    .await?;
+    Ok(Setup::Changed)
+}

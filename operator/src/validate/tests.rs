@@ -1,0 +1,1 @@
+//! Bad manifests, and what is said to each.
