@@ -13,6 +13,8 @@
 pub mod cgroup;
 pub mod cluster;
 pub mod command;
+pub mod demo;
+pub mod diagnostics;
 pub mod error;
 pub mod image;
 pub mod lab;
@@ -24,5 +26,8 @@ pub mod node;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod report;
+pub mod setup;
 pub mod wait;
+pub mod warren;
 pub mod worker;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -118,6 +120,7 @@ pub async fn start_node(machine: &Machine, cluster: &Cluster) -> Result<()> {
         ],
     )
     .await?;
+    make_volumes(machine, cluster).await?;
     node::start_proxy(machine, ADMIN, "10.200.0.0/16").await?;
     let admins = "create clusterrolebinding kubeadm:cluster-admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins";
     cluster.kubectl(admins.split_whitespace()).run().await?;
@@ -148,6 +151,39 @@ pub async fn start_node(machine: &Machine, cluster: &Cluster) -> Result<()> {
         .run()
         .await?;
     cluster.wait_node_ready(machine.name()).await
+}
+
+/// A default storage class with a few volumes in the machine's own directories, made beforehand.
+async fn make_volumes(machine: &Machine, cluster: &Cluster) -> Result<()> {
+    let mut manifests = vec![json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "lab",
+            "annotations": { "storageclass.kubernetes.io/is-default-class": "true" },
+        },
+        "provisioner": "kubernetes.io/no-provisioner",
+    })];
+    for number in 1..=4 {
+        let path = format!("/run/node/disk/volumes/{number}");
+        machine
+            .command(["install", "-d", "-m", "0777", &path])
+            .run()
+            .await?;
+        manifests.push(json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": { "name": format!("lab-{number}") },
+            "spec": {
+                "capacity": { "storage": "20Gi" },
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "lab",
+                "hostPath": { "path": path },
+            },
+        }));
+    }
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
+    cluster.apply(&list.to_string()).await.map(drop)
 }
 
 /// Starts containerd with the pod network of this cluster.

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use e2e::demo;
 use e2e::error::{Error, Result};
-use e2e::image::product;
+use e2e::image::product::{self, Build};
 use e2e::lab::{Lab, down};
 use e2e::place::Place;
 use e2e::programs::Programs;
+use e2e::setup;
 
 /// Real Kubernetes on one machine, to show Warren and to test it.
 #[derive(Debug, Parser)]
@@ -32,17 +34,31 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Install what the machine lacks.
+    Setup {
+        /// Also what the repository's checks need: cargo-deny.
+        #[arg(long)]
+        checks: bool,
+    },
     /// Build the Kubernetes programs into the cache.
     Build,
     /// Write our images as OCI archives to target/images.
     Images {
-        /// Unoptimised, with shared libraries: quick to make again.
-        #[arg(long)]
-        development: bool,
+        /// How the programs in them are built.
+        #[arg(long, value_enum, default_value_t = Build::Release)]
+        build: Build,
     },
+    /// Show Warren: install it, start a tenant and its worker, and read back what goes through the tunnel.
+    Demo {
+        /// How the programs in the images are built.
+        #[arg(long, value_enum, default_value_t = Build::Release)]
+        build: Build,
+    },
+    /// Show the rows of the demo again, on the demo that is up.
+    Rows,
     /// Start the management cluster.
     Up,
-    /// Start a worker and join it to the management cluster: the lab's own smoke test.
+    /// Prove the lab itself: show the demo's rows on the management cluster, then join a worker to it.
     Smoke,
     /// End and remove everything.
     Down,
@@ -76,13 +92,18 @@ async fn main() -> ExitCode {
 
 async fn run(verb: Verb, place: &Place) -> Result<()> {
     match verb {
-        Verb::Build => Programs::build(place).await.map(drop),
-        Verb::Images { development } => {
-            let build = if development {
-                product::Build::Development
+        Verb::Setup { checks } => {
+            setup::lab(place).await?;
+            if checks {
+                setup::checks(place).await
             } else {
-                product::Build::Release
-            };
+                Ok(())
+            }
+        }
+        Verb::Demo { build } => demo::run(place, build).await,
+        Verb::Rows => demo::show(&demo::attach(place).await?).await,
+        Verb::Build => Programs::build(place).await.map(drop),
+        Verb::Images { build } => {
             for archive in product::archives(place, build).await? {
                 tracing::info!(archive = %archive.display(), "written");
             }
@@ -108,6 +129,9 @@ async fn smoke(place: &Place) -> Result<()> {
         what: "the lab".into(),
         remedy: "`lab up` starts it".into(),
     })?;
+    for row in demo::rows::through(lab.management(), "management").await? {
+        tracing::info!(took = ?row.took, "{}: {}", row.what, row.shown);
+    }
     lab.boot_worker("worker", &[])
         .await?
         .join(lab.management())

@@ -19,7 +19,7 @@ const USER: &str = "65532:65532";
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// How the programs in the images are built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Build {
     /// Optimised and static: what is shipped.
     Release,

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::image::layer::{Layer, LayerBuilder};
 use crate::image::{Image, libraries};
 use crate::place::Place;
-use crate::programs::{KUBERNETES, Programs, files_below};
+use crate::programs::{KUBERNETES, Programs, files_below, hex};
 
 /// The image with busybox and the test application that scenarios run.
 pub const TEST_IMAGE: &str = "docker.io/warren/test:latest";
@@ -21,10 +21,13 @@ const COMPONENTS: [&str; 4] = [
 
 /// Archives of everything a node of the lab may be asked to run, from the cache when they are there.
 pub async fn archives(place: &Place, programs: &Programs) -> Result<Vec<PathBuf>> {
+    use sha2::Digest as _;
+    let recipe = hex(&sha2::Sha256::digest(include_str!("workload.rs")));
+    let recipe: String = recipe.chars().take(8).collect();
     let mut archives = Vec::new();
     for name in ["pause", "coredns", "etcd", "kubernetes", "test"] {
         let program = programs.path(if name == "test" { "testapp" } else { name })?;
-        // The program's folder is named after its content, and so the archive is.
+        // The program's folder is named after its content, and so the archive is; it changes with this file too.
         let folder = program
             .parent()
             .and_then(Path::file_name)
@@ -34,7 +37,7 @@ pub async fn archives(place: &Place, programs: &Programs) -> Result<Vec<PathBuf>
         let archive = place
             .cache()
             .join("images")
-            .join(format!("{name}-{folder}.tar"));
+            .join(format!("{name}-{folder}-{recipe}.tar"));
         if !archive.exists() {
             write(name, programs, &archive).await?;
         }
@@ -71,11 +74,7 @@ async fn write(name: &str, programs: &Programs, archive: &Path) -> Result<()> {
             let layer = Layer::builder()
                 .file(&programs.path("etcd")?, "/usr/local/bin/etcd")?
                 .link("/usr/local/bin/etcdctl", "etcd");
-            let names = [
-                "registry.k8s.io/etcd:3.6.16-0",
-                "registry.k8s.io/etcd:3.5.21-0",
-                "quay.io/coreos/etcd:v3.6.16",
-            ];
+            let names = ["registry.k8s.io/etcd:3.6.4-0"];
             Image::new(vec![layer.build()])
                 .entry_point(&["/usr/local/bin/etcd"])
                 .write(&names, &unfinished)?;

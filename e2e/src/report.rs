@@ -1,0 +1,61 @@
+//! What the lab says to a person: tables and plain text on standard output.
+
+use std::fmt;
+use std::io::Write as _;
+
+use crate::error::{Error, Result};
+
+/// Lines of columns as wide as their widest cell.
+#[derive(Debug)]
+pub struct Table {
+    lines: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub fn new(headings: &[&str]) -> Self {
+        Self {
+            lines: vec![
+                headings
+                    .iter()
+                    .map(|heading| heading.to_uppercase())
+                    .collect(),
+            ],
+        }
+    }
+
+    /// Adds a line.
+    pub fn row<const COLUMNS: usize>(&mut self, cells: [&str; COLUMNS]) {
+        self.lines
+            .push(cells.iter().map(|cell| cell.replace('\n', " ")).collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.lines.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        for line in &self.lines {
+            let padded: Vec<_> = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, &width)| format!("{cell:width$}"))
+                .collect();
+            writeln!(formatter, "{}", padded.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes text to standard output.
+pub fn say(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").map_err(Error::file("write", "standard output"))
+}

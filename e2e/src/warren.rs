@@ -1,0 +1,172 @@
+//! Warren in the lab: installed with Helm as a user would, a tenant control plane from a manifest, and access to it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, lacks_condition};
+use crate::error::Result;
+use crate::image::product::{KONNECTIVITY, OPERATOR};
+use crate::lab::Lab;
+use crate::wait::{Seen, until};
+
+/// The namespace of the Helm release.
+pub const NAMESPACE: &str = "warren-system";
+/// The name in the documents' manifest.
+pub const EXAMPLE: &str = "konnectivity-example";
+
+/// Installs the chart with the images that were imported, and waits until all of it is ready.
+pub async fn install(lab: &Lab) -> Result<()> {
+    let chart = lab
+        .place()
+        .repository()
+        .join("charts/warren")
+        .display()
+        .to_string();
+    let values = [
+        format!("image.repository={}", OPERATOR.0),
+        format!("image.tag={}", OPERATOR.1),
+        "image.pullPolicy=IfNotPresent".to_owned(),
+        format!("konnectivity.image.repository={}", KONNECTIVITY.0),
+        format!("konnectivity.image.tag={}", KONNECTIVITY.1),
+    ];
+    let mut helm = lab
+        .management()
+        .program("helm")
+        .args([
+            "upgrade",
+            "--install",
+            "warren",
+            &chart,
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+            "--wait",
+            "--timeout=4m",
+        ])
+        .limit(Duration::from_mins(5));
+    for value in &values {
+        helm = helm.args(["--set", value]);
+    }
+    helm.run().await.map(drop)
+}
+
+/// A tenant control plane by namespace and name.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    management: Cluster,
+    namespace: String,
+    name: String,
+}
+
+impl Tenant {
+    /// The tenant control plane of this name in the default namespace.
+    pub fn new(lab: &Lab, name: &str) -> Self {
+        Self {
+            management: lab.management().clone(),
+            namespace: "default".into(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The cluster it is an object of.
+    pub fn management(&self) -> &Cluster {
+        &self.management
+    }
+
+    /// The object.
+    pub async fn object(&self) -> Result<Value> {
+        self.management
+            .get(&["-n", &self.namespace, "tenantcontrolplane", &self.name])
+            .await
+    }
+
+    /// Changes the object by a merge patch.
+    pub async fn patch(&self, patch: &Value) -> Result<()> {
+        let arguments = [
+            "-n",
+            &self.namespace,
+            "patch",
+            "tenantcontrolplane",
+            &self.name,
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ];
+        self.management.kubectl(arguments).run().await.map(drop)
+    }
+
+    /// Waits until the object's generation is ready, in the condition and in the legacy status.
+    pub async fn wait_ready(&self) -> Result<Value> {
+        self.wait_status("Ready", Duration::from_mins(4)).await
+    }
+
+    /// Waits until `version.status` is this; for `Ready` the condition must say so too.
+    pub async fn wait_status(&self, wanted: &str, limit: Duration) -> Result<Value> {
+        until(&format!("{} is {wanted}", self.name), limit, async || {
+            let object = self.object().await?;
+            let status = object
+                .pointer("/status/kubernetesResources/version/status")
+                .and_then(Value::as_str);
+            let behind = object.pointer("/metadata/generation")
+                != object.pointer("/status/observedGeneration");
+            let lacking = if wanted == "Ready" {
+                lacks_condition(&object, "Ready")
+            } else {
+                None
+            };
+            let so = status == Some(wanted) && !behind && lacking.is_none();
+            let seen = format!(
+                "{status:?}, generation {}, {}",
+                if behind { "behind" } else { "observed" },
+                lacking.unwrap_or_default()
+            );
+            Ok(if so {
+                Seen::Yes(object)
+            } else {
+                Seen::NotYet(seen)
+            })
+        })
+        .await
+    }
+
+    /// Writes the administrator's kubeconfig to `target/demo/tenant.kubeconfig`, which serves from this shell.
+    pub async fn cluster(&self, lab: &Lab) -> Result<Cluster> {
+        let secret = format!("{}-admin-kubeconfig", self.name);
+        let kubeconfig = self
+            .management
+            .secret(&self.namespace, &secret, "admin.conf")
+            .await?;
+        let file = lab.place().demo().join("tenant.kubeconfig");
+        crate::place::write(&file, kubeconfig)?;
+        Ok(Cluster::new(file, lab.programs().clone()))
+    }
+}
+
+/// Waits until an agent is ready on every node it belongs on, as the tenant sees it.
+pub async fn wait_agents_ready(tenant: &Cluster) -> Result<()> {
+    let pods = [
+        "-n",
+        "kube-system",
+        "pods",
+        "-l",
+        "k8s-app=konnectivity-agent",
+    ];
+    let found = tenant.wait_for(&pods, Duration::from_mins(3), |list| {
+        let pods = list
+            .get("items")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        if pods.is_empty() {
+            return Some("no agent's pod".into());
+        }
+        pods.iter().find_map(|pod| lacks_condition(pod, "Ready"))
+    });
+    found.await.map(drop)
+}
