@@ -11,7 +11,7 @@
 //! ```
 //!
 //! In come PEM texts and the present time; out come PEM texts and verdicts. Nothing here reads a clock, a file or the
-//! network. Randomness enters in one function, [`generate`]. What exists is read in every form kubeadm and Kamaji
+//! network. Randomness enters in [`generate`] and [`password`] alone. What exists is read in every form kubeadm and Kamaji
 //! write (PKCS#8, PKCS#1, SEC1; RSA or EC); what is new is EC P-256 in PKCS#8.
 
 pub mod authority;
@@ -128,6 +128,11 @@ pub fn generate(algorithm: Algorithm) -> Result<rcgen::KeyPair, Error> {
     .map_err(Error::Crypto)
 }
 
+/// Makes a password, in the form Kamaji has them.
+pub fn password() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 /// The key pair that signs (`sa.key`) and verifies (`sa.pub`) service-account tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServiceAccountKeys {
@@ -191,6 +196,19 @@ fn with_certificate<T>(
     let (_, certificate) = X509Certificate::from_der(&block.contents)
         .map_err(|cause| unreadable(cause.to_string()))?;
     Ok(read(&certificate))
+}
+
+/// Whose certificate it is.
+pub fn common_name(pem: &str) -> Option<String> {
+    with_certificate(pem, |certificate| {
+        let mut names = certificate.subject().iter_common_name();
+        names
+            .next()
+            .and_then(|name| name.as_str().ok())
+            .map(str::to_owned)
+    })
+    .ok()
+    .flatten()
 }
 
 /// When a certificate ends.

@@ -1,0 +1,322 @@
+//! The workbench of `issue`: for each Secret, keep what is good and make what is not.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::names::{Names, SecretName, key};
+use crate::pki::kubeconfig::{Kubeconfig, identity};
+use crate::pki::{Authority, KeyPair, Reason, Request, ServiceAccountKeys, Verdict, rotation};
+use crate::tenant_control_plane::observed::Observed;
+use crate::{checksum, labels};
+
+use super::Error;
+
+/// What one Secret shall hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuedSecret {
+    /// Its data.
+    pub data: BTreeMap<&'static str, String>,
+    /// Its type: that of the existing Secret, for it cannot change.
+    pub kind: Option<String>,
+    /// Its checksum: the existing one, while the data is what it was.
+    pub checksum: String,
+    /// Value of the rotate annotation, when it has one.
+    pub rotated: Option<String>,
+    /// What was made in this pass, and why.
+    pub renewals: Vec<Renewal>,
+}
+
+/// One thing that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// Under which key it stands.
+    pub key: &'static str,
+    /// Why it was made.
+    pub reason: Reason,
+}
+
+/// Names the keys, never the values: half of them are private.
+impl std::fmt::Debug for IssuedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedSecret")
+            .field("data", &self.data.keys().collect::<Vec<_>>())
+            .field("kind", &self.kind)
+            .field("checksum", &self.checksum)
+            .field("rotated", &self.rotated)
+            .field("renewals", &self.renewals)
+            .finish()
+    }
+}
+
+/// Under which keys a certificate and its private key stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PairKeys {
+    pub(super) certificate: &'static str,
+    pub(super) key: &'static str,
+}
+
+/// A kubeconfig before its holder is known.
+#[derive(Debug, Clone)]
+pub(super) struct KubeconfigFile {
+    pub(super) key: &'static str,
+    pub(super) cluster: String,
+    pub(super) server: String,
+    pub(super) server_name: Option<&'static str>,
+}
+
+/// Collects Secrets.
+pub(super) struct Workbench<'a> {
+    names: &'a Names,
+    observed: &'a Observed,
+    now: Timestamp,
+    secrets: BTreeMap<SecretName, IssuedSecret>,
+    look_again: Timestamp,
+}
+
+impl<'a> Workbench<'a> {
+    pub(super) fn new(names: &'a Names, observed: &'a Observed, now: Timestamp) -> Self {
+        Self {
+            names,
+            observed,
+            now,
+            secrets: BTreeMap::new(),
+            look_again: Timestamp::MAX,
+        }
+    }
+
+    /// Takes the authority that is there, or makes one. `spellings` says where to look, and all are written.
+    pub(super) fn authority(
+        &mut self,
+        secret: SecretName,
+        spellings: &[PairKeys],
+        common_name: &str,
+    ) -> Result<Authority, Error> {
+        let found = spellings
+            .iter()
+            .find_map(|keys| self.stored_part(secret, *keys));
+        let authority = match found {
+            Some(pair) => Authority::read(pair),
+            None => {
+                let first = spellings
+                    .first()
+                    .map_or(key::CA_CRT, |keys| keys.certificate);
+                self.note(secret, first, Reason::Missing);
+                Authority::create(common_name, self.now)
+            }
+        };
+        let authority = authority.map_err(|source| self.unusable(secret, source))?;
+        for keys in spellings {
+            self.put(secret, keys.certificate, authority.certificate());
+            self.put(secret, keys.key, authority.pair().key());
+        }
+        Ok(authority)
+    }
+
+    /// Takes the service-account pair that is there, or makes one.
+    pub(super) fn service_account(&mut self) -> Result<(), Error> {
+        const SECRET: SecretName = SecretName::ServiceAccount;
+        let keys = match self.observed.secret_text(SECRET, key::SA_KEY) {
+            Some(private) => {
+                ServiceAccountKeys::read(private, self.observed.secret_text(SECRET, key::SA_PUB))
+            }
+            None => {
+                self.note(SECRET, key::SA_KEY, Reason::Missing);
+                ServiceAccountKeys::create()
+            }
+        };
+        let keys = keys.map_err(|source| self.unusable(SECRET, source))?;
+        self.put(SECRET, key::SA_PUB, keys.public());
+        self.put(SECRET, key::SA_KEY, keys.private());
+        Ok(())
+    }
+
+    /// Keeps or renews a bare leaf.
+    pub(super) fn leaf(
+        &mut self,
+        secret: SecretName,
+        keys: PairKeys,
+        request: &Request,
+        authority: &Authority,
+    ) -> Result<KeyPair, Error> {
+        let stored = self.stored_part(secret, keys);
+        let pair = self.keep_or_renew((secret, keys.certificate), stored, request, authority)?;
+        self.put(secret, keys.certificate, pair.certificate());
+        self.put(secret, keys.key, pair.key());
+        Ok(pair)
+    }
+
+    /// Keeps or renews the identity that `files` share, then writes each file that does not say so already.
+    pub(super) fn kubeconfigs(
+        &mut self,
+        secret: SecretName,
+        files: &[KubeconfigFile],
+        request: &Request,
+        authority: &Authority,
+    ) -> Result<(), Error> {
+        let stored = files
+            .iter()
+            .find_map(|file| identity(self.observed.secret_text(secret, file.key)?));
+        let Some(first) = files.first() else {
+            return Ok(());
+        };
+        let identity = self.keep_or_renew((secret, first.key), stored, request, authority)?;
+        self.write_kubeconfigs(secret, files, &identity, authority);
+        Ok(())
+    }
+
+    /// Writes kubeconfigs of an identity that is kept elsewhere.
+    pub(super) fn write_kubeconfigs(
+        &mut self,
+        secret: SecretName,
+        files: &[KubeconfigFile],
+        identity: &KeyPair,
+        authority: &Authority,
+    ) {
+        for file in files {
+            let kubeconfig = Kubeconfig {
+                cluster: file.cluster.clone(),
+                user: crate::pki::common_name(identity.certificate()).unwrap_or_default(),
+                server: file.server.clone(),
+                server_name: file.server_name,
+                authority: authority.certificate().to_owned(),
+                identity: identity.clone(),
+            };
+            let stored = self.observed.secret_text(secret, file.key);
+            let kept = stored
+                .filter(|text| kubeconfig.is_said_by(text))
+                .map(str::to_owned);
+            let text = kept.unwrap_or_else(|| kubeconfig.render());
+            self.put(secret, file.key, &text);
+        }
+    }
+
+    /// Puts a text into a Secret.
+    pub(super) fn put(&mut self, secret: SecretName, key: &'static str, text: &str) {
+        self.entry(secret).data.insert(key, text.to_owned());
+    }
+
+    /// What is stored under a key, or else what `make` gives.
+    pub(super) fn keep_or(
+        &mut self,
+        secret: SecretName,
+        key: &'static str,
+        make: impl FnOnce() -> String,
+    ) {
+        let text = self
+            .observed
+            .secret_text(secret, key)
+            .map_or_else(make, str::to_owned);
+        self.put(secret, key, &text);
+    }
+
+    /// The finished Secrets, and when the first leaf is due.
+    pub(super) fn finish(mut self) -> (BTreeMap<SecretName, IssuedSecret>, Timestamp) {
+        for (name, secret) in &mut self.secrets {
+            secret.checksum = checksum_of(self.observed, *name, &secret.data);
+        }
+        (self.secrets, self.look_again)
+    }
+
+    fn keep_or_renew(
+        &mut self,
+        (secret, key): (SecretName, &'static str),
+        stored: Option<KeyPair>,
+        request: &Request,
+        authority: &Authority,
+    ) -> Result<KeyPair, Error> {
+        let annotation = self.observed.secret_annotation(secret, labels::ROTATE);
+        let asked = rotation::is_asked(annotation);
+        let verdict = rotation::judge(stored.as_ref(), request, authority, self.now);
+        let (due, reason) = match (verdict, stored) {
+            (Verdict::Keep { renew_at }, Some(kept)) if !asked => {
+                self.look_again = self.look_again.min(renew_at);
+                return Ok(kept);
+            }
+            (Verdict::Keep { renew_at }, _) => (renew_at, Reason::Asked),
+            (Verdict::Renew(reason), _) => (self.now, reason),
+        };
+        tracing::debug!(secret = %self.names.secret(secret), key, %reason, %due, "issuing a leaf");
+        let renewed = authority
+            .issue(request, self.now)
+            .map_err(|source| Error::Issue {
+                secret: self.names.secret(secret),
+                source,
+            })?;
+        if let Verdict::Keep { renew_at } =
+            rotation::judge(Some(&renewed), request, authority, self.now)
+        {
+            self.look_again = self.look_again.min(renew_at);
+        }
+        self.note(secret, key, reason);
+        if asked {
+            let answer = rotation::answer(self.now);
+            self.entry(secret).rotated = Some(answer);
+        }
+        Ok(renewed)
+    }
+
+    fn stored_part(&self, secret: SecretName, keys: PairKeys) -> Option<KeyPair> {
+        let certificate = self.observed.secret_text(secret, keys.certificate);
+        let key = self.observed.secret_text(secret, keys.key);
+        match (certificate, key) {
+            (None, None) => None,
+            // Half a pair is a damaged one: for whoever reads it to judge.
+            (certificate, key) => Some(KeyPair::new(
+                certificate.unwrap_or_default(),
+                key.unwrap_or_default(),
+            )),
+        }
+    }
+
+    fn unusable(&self, secret: SecretName, source: crate::pki::Error) -> Error {
+        Error::Unusable {
+            secret: self.names.secret(secret),
+            source,
+        }
+    }
+
+    fn note(&mut self, secret: SecretName, key: &'static str, reason: Reason) {
+        self.entry(secret).renewals.push(Renewal { key, reason });
+    }
+
+    fn entry(&mut self, secret: SecretName) -> &mut IssuedSecret {
+        let observed = self.observed;
+        self.secrets.entry(secret).or_insert_with(|| IssuedSecret {
+            data: BTreeMap::new(),
+            kind: kind_of(observed, secret),
+            checksum: String::new(),
+            rotated: observed
+                .secret_annotation(secret, labels::ROTATE)
+                .filter(|value| !rotation::is_asked(Some(value)))
+                .map(str::to_owned),
+            renewals: Vec::new(),
+        })
+    }
+}
+
+/// The type of a Secret cannot change, so that of the existing one is repeated.
+fn kind_of(observed: &Observed, secret: SecretName) -> Option<String> {
+    match observed.secrets.get(&secret) {
+        Some(existing) => existing.type_.clone(),
+        None if secret == SecretName::KonnectivityCertificate => {
+            Some("kubernetes.io/tls".to_owned())
+        }
+        None => Some("Opaque".to_owned()),
+    }
+}
+
+/// Kamaji computes the checksums of some Secrets over more than their data: while the data stays, so does the checksum.
+fn checksum_of(
+    observed: &Observed,
+    secret: SecretName,
+    data: &BTreeMap<&'static str, String>,
+) -> String {
+    let unchanged = data
+        .iter()
+        .all(|(key, text)| observed.secret_text(secret, key) == Some(text.as_str()));
+    observed
+        .secret_annotation(secret, labels::CHECKSUM)
+        .filter(|_| unchanged)
+        .map_or_else(|| checksum::of(data), str::to_owned)
+}

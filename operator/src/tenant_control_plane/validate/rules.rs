@@ -1,0 +1,83 @@
+//! The rule that needs more than the custom resource: names that others hold.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::{Reason, TenantControlPlane};
+use crate::names::{ConfigMapName, SecretName};
+use crate::validate::Violation;
+
+use crate::tenant_control_plane::observed::Observed;
+
+/// Every mistake that was found, at least one, and the word for them in conditions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Mistakes {
+    /// `InvalidSpec`, or `NameTaken`.
+    pub reason: Reason,
+    /// The mistakes.
+    pub violations: Vec<Violation>,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, violation) in self.violations.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{violation}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An object without a controller is adopted; one that another controller keeps is not ours to take.
+pub(super) fn names_taken(
+    tenant_control_plane: &TenantControlPlane,
+    observed: &Observed,
+) -> Vec<Violation> {
+    let uid = tenant_control_plane
+        .metadata
+        .uid
+        .as_deref()
+        .unwrap_or_default();
+    let secrets = SecretName::ALL
+        .iter()
+        .filter_map(|name| observed.secrets.get(name));
+    let config_maps = ConfigMapName::ALL
+        .iter()
+        .filter_map(|name| observed.config_maps.get(name));
+    let service = observed
+        .service
+        .as_ref()
+        .map(|it| ("Service", &it.metadata));
+    let deployment = observed
+        .deployment
+        .as_ref()
+        .map(|it| ("Deployment", &it.metadata));
+    let budget = observed
+        .disruption_budget
+        .as_ref()
+        .map(|it| ("PodDisruptionBudget", &it.metadata));
+    [service, deployment, budget]
+        .into_iter()
+        .flatten()
+        .chain(secrets.map(|secret| ("Secret", &secret.metadata)))
+        .chain(config_maps.map(|config_map| ("ConfigMap", &config_map.metadata)))
+        .filter_map(|(kind, metadata)| taken(kind, metadata, uid))
+        .collect()
+}
+
+fn taken(kind: &str, metadata: &ObjectMeta, uid: &str) -> Option<Violation> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let controller = owners
+        .iter()
+        .find(|owner| owner.controller == Some(true) && owner.uid != uid)?;
+    let name = metadata.name.as_deref().unwrap_or_default();
+    Some(Violation {
+        field: "metadata.name".to_owned(),
+        value: name.to_owned(),
+        message: format!(
+            "is taken: {kind} {name} belongs to {} {}; delete it, or give one of both another name",
+            controller.kind, controller.name
+        ),
+    })
+}
