@@ -10,6 +10,9 @@ check: ## format, lints, docs, licences, and every test that needs no cluster
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cargo test --workspace
 
+crds: ## write crds/ from operator/src/api (the chart links to it)
+	cargo run -q -p operator --bin crdgen -- crds
+
 test: check ## everything that a change can break
 
-.PHONY: help check test
+.PHONY: help check crds test

@@ -167,6 +167,13 @@ fn structure(node: &mut Value) {
     for key in ["title", "$schema", "default"] {
         schema.remove(key);
     }
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        let paragraphs: Vec<String> = text
+            .split("\n\n")
+            .map(|part| part.replace('\n', " "))
+            .collect();
+        *text = paragraphs.join("\n\n");
+    }
     if let Some(value) = schema.remove("x-default") {
         schema.insert("default".to_owned(), value);
     }

@@ -1,5 +1,5 @@
-//! Writes the `CustomResourceDefinition`s as YAML: `crdgen` prints all of them, `crdgen DIR` keeps
-//! one file per kind there. Used by `make crds`.
+//! Writes the `CustomResourceDefinition`s as YAML: `crdgen` prints all of them, `crdgen DIR…` keeps
+//! one file per kind in each directory. Used by `make crds`.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use operator::api::schema;
 
 fn main() -> io::Result<()> {
-    let directory = std::env::args_os().nth(1).map(PathBuf::from);
+    let directories: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     for file in schema::files() {
-        match &directory {
-            Some(directory) => std::fs::write(directory.join(&file.name), &file.text)?,
-            None => io::stdout().lock().write_all(file.text.as_bytes())?,
+        if directories.is_empty() {
+            io::stdout().lock().write_all(file.text.as_bytes())?;
+        }
+        for directory in &directories {
+            std::fs::write(directory.join(&file.name), &file.text)?;
         }
     }
     Ok(())

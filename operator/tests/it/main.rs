@@ -1,1 +1,6 @@
 //! One test binary per crate: it links once.
+
+mod api_server;
+mod crds;
+mod examples;
+mod support;

@@ -1,0 +1,240 @@
+//! The definitions are current, structural, mean what reading means, and keep what they publish.
+
+mod rules;
+
+use std::fmt::Write as _;
+
+use kube::core::cel::apply_defaults;
+use operator::api::{TenantControlPlane, schema};
+use serde_json::{Value, json};
+
+use crate::support::{examples, manifest, read, repository, schema_of};
+
+#[test]
+fn committed_definitions_and_the_charts_copy_are_current() {
+    for file in schema::files() {
+        for directory in ["crds", "charts/warren/crds"] {
+            let committed = read(&format!("{directory}/{}", file.name));
+            assert!(
+                committed == file.text,
+                "{directory}/{} is stale: run `make crds`",
+                file.name
+            );
+        }
+    }
+    let kept = std::fs::read_dir(repository("crds")).unwrap().count();
+    assert_eq!(
+        kept,
+        schema::files().len(),
+        "crds/ holds a file that nothing generates"
+    );
+}
+
+/// Everything that a manifest could rely on, one line for each field. What goes missing here is a
+/// break for somebody.
+#[test]
+fn published_fields_stay() {
+    for kind in ["TenantControlPlane", "DataStore"] {
+        let root = schema_of(kind);
+        let mut lines = String::new();
+        for part in ["spec", "status"] {
+            describe(part, &root["properties"][part], false, &mut lines);
+        }
+        insta::assert_snapshot!(format!("fields-{kind}"), lines);
+    }
+}
+
+fn describe(path: &str, node: &Value, required: bool, lines: &mut String) {
+    let mut line = path.to_owned();
+    let text = |key: &str| node[key].as_str().map(str::to_owned);
+    let kind = if node["x-kubernetes-int-or-string"] == true {
+        "int-or-string".to_owned()
+    } else {
+        text("type").unwrap_or_else(|| "any".to_owned())
+    };
+    let _ = write!(line, " {kind}");
+    if let Some(format) = text("format") {
+        let _ = write!(line, ":{format}");
+    }
+    if required {
+        line.push_str(" required");
+    }
+    for key in [
+        "default",
+        "enum",
+        "pattern",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "x-kubernetes-list-type",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-map-type",
+    ] {
+        if let Some(value) = node.get(key) {
+            let _ = write!(line, " {}={value}", key.trim_start_matches("x-kubernetes-"));
+        }
+    }
+    for rule in node["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let _ = write!(line, " rule={}", rule["rule"]);
+    }
+    lines.push_str(&line);
+    lines.push('\n');
+    let mandatory = node["required"].as_array().cloned().unwrap_or_default();
+    for (name, child) in node["properties"].as_object().into_iter().flatten() {
+        describe(
+            &format!("{path}.{name}"),
+            child,
+            mandatory.contains(&json!(name)),
+            lines,
+        );
+    }
+    if node["items"].is_object() {
+        describe(&format!("{path}[]"), &node["items"], false, lines);
+    }
+    if node["additionalProperties"].is_object() {
+        describe(
+            &format!("{path}{{}}"),
+            &node["additionalProperties"],
+            false,
+            lines,
+        );
+    }
+}
+
+#[test]
+fn schemas_are_structural() {
+    fn check(path: &str, node: &Value) {
+        let object = node
+            .as_object()
+            .unwrap_or_else(|| panic!("{path} is no schema"));
+        for key in [
+            "$ref",
+            "$defs",
+            "nullable",
+            "oneOf",
+            "const",
+            "title",
+            "x-default",
+        ] {
+            assert!(!object.contains_key(key), "{path} has {key}");
+        }
+        let open = object.contains_key("x-kubernetes-int-or-string")
+            || object.contains_key("x-kubernetes-preserve-unknown-fields");
+        assert!(node["type"].is_string() || open, "{path} has no type");
+        for (name, child) in node["properties"].as_object().into_iter().flatten() {
+            check(&format!("{path}.{name}"), child);
+        }
+        for key in ["items", "additionalProperties"] {
+            if let Some(child) = object.get(key) {
+                check(&format!("{path}.{key}"), child);
+            }
+        }
+    }
+    check("TenantControlPlane", &schema_of("TenantControlPlane"));
+    check("DataStore", &schema_of("DataStore"));
+}
+
+/// Readers of YAML 1.1 take some bare words for booleans.
+#[test]
+fn no_bare_word_reads_as_a_boolean() {
+    for file in schema::files() {
+        for line in file.text.lines() {
+            let word = line.rsplit([' ', '-']).next().unwrap_or_default();
+            let risky =
+                ["yes", "no", "on", "off", "y", "n"].contains(&word.to_lowercase().as_str());
+            let is_value =
+                line.trim_start().starts_with("- ") || line.ends_with(&format!(": {word}"));
+            let is_sentence = line.contains("description: ") || line.contains("message: ");
+            assert!(
+                !(risky && is_value && !is_sentence),
+                "{}: {line}",
+                file.name
+            );
+        }
+    }
+}
+
+#[test]
+fn our_fields_are_described() {
+    for kind in ["TenantControlPlane", "DataStore"] {
+        let root = schema_of(kind);
+        let spec = root["properties"]["spec"]["properties"]
+            .as_object()
+            .unwrap();
+        for (name, field) in spec {
+            assert!(
+                field["description"]
+                    .as_str()
+                    .is_some_and(|text| text.len() > 10),
+                "{kind}.{name}"
+            );
+            assert!(
+                !field["description"].as_str().unwrap().contains('\n'),
+                "{kind}.{name} wraps"
+            );
+        }
+    }
+}
+
+/// A stored object has the defaults of the schema; a file has not. Both must mean the same to us.
+#[test]
+fn reading_fills_in_what_the_schema_does() {
+    let schema = schema_of("TenantControlPlane");
+    for (name, text) in examples() {
+        let raw: Value = manifest(&text);
+        let stored: TenantControlPlane = serde_json::from_value(apply_all(&schema, &raw)).unwrap();
+        let read: TenantControlPlane = serde_json::from_value(raw).unwrap();
+        assert_eq!(read.spec, stored.spec, "{name}");
+    }
+}
+
+/// The library fills in one level of a default and does not look into it; the API server does.
+fn apply_all(schema: &Value, value: &Value) -> Value {
+    let mut value = value.clone();
+    loop {
+        let next = apply_defaults(schema, &value);
+        if next == value {
+            return value;
+        }
+        value = next;
+    }
+}
+
+#[test]
+fn additive_fields_are_few_and_optional() {
+    let schema = schema_of("TenantControlPlane");
+    let ours = [
+        (
+            "/properties/spec/properties/addons/properties/konnectivity/properties/server",
+            "egressProtocol",
+        ),
+        (
+            "/properties/spec/properties/addons/properties/konnectivity/properties/server",
+            "controlPlaneEgress",
+        ),
+        (
+            "/properties/spec/properties/addons/properties/konnectivity/properties/agent",
+            "resources",
+        ),
+        ("/properties/status", "conditions"),
+        ("/properties/status", "effective"),
+    ];
+    for (parent, field) in ours {
+        let parent = schema.pointer(parent).unwrap();
+        assert!(parent["properties"][field].is_object(), "{field} is gone");
+        let required = parent["required"].as_array().cloned().unwrap_or_default();
+        assert!(!required.contains(&json!(field)), "{field} is required");
+        let description = parent["properties"][field]["description"].as_str().unwrap();
+        assert!(
+            description.contains("additive"),
+            "{field} does not say that it is ours"
+        );
+    }
+}
