@@ -179,6 +179,9 @@ async fn make_volumes(machine: &Machine, cluster: &Cluster) -> Result<()> {
                 "accessModes": ["ReadWriteOnce"],
                 "storageClassName": "lab",
                 "hostPath": { "path": path },
+                "nodeAffinity": { "required": { "nodeSelectorTerms": [{ "matchExpressions": [
+                    { "key": "kubernetes.io/hostname", "operator": "In", "values": [machine.name()] },
+                ] }] } },
             },
         }));
     }

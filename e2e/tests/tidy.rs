@@ -10,24 +10,44 @@ const LONGEST_FILE: usize = 400;
 
 /// Rooms that decide but never touch the world: what may not be named in them.
 const PURE: &[(&str, &[&str])] = &[
-    ("tunnel/src/protocol", &["tokio::", "tonic::", "h2::", "Instant::now", "SystemTime"]),
+    (
+        "tunnel/src/protocol",
+        &["tokio::", "tonic::", "h2::", "Instant::now", "SystemTime"],
+    ),
     ("operator/src/pki", &["kube::Client", "Api<", "async fn"]),
-    ("operator/src/tenant_control_plane/build", &["kube::Client", "Api<", "async fn"]),
-    ("operator/src/tenant_control_plane/issue", &["kube::Client", "Api<", "async fn"]),
-    ("operator/src/tenant/build", &["kube::Client", "Api<", "async fn"]),
-    ("operator/src/validate", &["kube::Client", "Api<", "async fn"]),
+    (
+        "operator/src/tenant_control_plane/build",
+        &["kube::Client", "Api<", "async fn"],
+    ),
+    (
+        "operator/src/tenant_control_plane/issue",
+        &["kube::Client", "Api<", "async fn"],
+    ),
+    (
+        "operator/src/tenant/build",
+        &["kube::Client", "Api<", "async fn"],
+    ),
+    (
+        "operator/src/validate",
+        &["kube::Client", "Api<", "async fn"],
+    ),
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+        .into()
 }
 
 /// Every Rust file of the workspace with its path from the root and its text.
 fn sources() -> Vec<(String, String)> {
     let root = root();
     let mut found = Vec::new();
-    let mut open: Vec<PathBuf> =
-        ["operator", "tunnel", "e2e"].iter().map(|crate_name| root.join(crate_name)).collect();
+    let mut open: Vec<PathBuf> = ["operator", "tunnel", "e2e"]
+        .iter()
+        .map(|crate_name| root.join(crate_name))
+        .collect();
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(&directory).expect("a folder of the tree") {
             let path = entry.expect("an entry of the tree").path();
@@ -36,7 +56,11 @@ fn sources() -> Vec<(String, String)> {
                     open.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).expect("below the root").display().to_string();
+                let name = path
+                    .strip_prefix(&root)
+                    .expect("below the root")
+                    .display()
+                    .to_string();
                 found.push((name, fs::read_to_string(&path).expect("a source is text")));
             }
         }
@@ -88,7 +112,9 @@ fn pure_rooms_name_nothing_impure() {
             if name != format!("{room}.rs") && !name.starts_with(&format!("{room}/")) {
                 continue;
             }
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
             for (at, line) in code.enumerate() {
                 for word in banned.iter().filter(|word| line.contains(**word)) {
                     broken.push(format!("{name}, line of code {}: {word}", at + 1));
@@ -101,7 +127,11 @@ fn pure_rooms_name_nothing_impure() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["#[ig", "nore"].concat()];
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["#[ig", "nore"].concat(),
+    ];
     let mut broken = Vec::new();
     for (name, text) in sources() {
         for (at, line) in text.lines().enumerate() {

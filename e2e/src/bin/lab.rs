@@ -132,8 +132,11 @@ async fn smoke(place: &Place) -> Result<()> {
     for row in demo::rows::through(lab.management(), "management").await? {
         tracing::info!(took = ?row.took, "{}: {}", row.what, row.shown);
     }
-    lab.boot_worker("worker", &[])
-        .await?
-        .join(lab.management())
-        .await
+    let worker = lab.boot_worker("worker", &[]).await?;
+    worker.join(lab.management()).await?;
+    lab.management()
+        .kubectl(["delete", "node", "worker"])
+        .run()
+        .await?;
+    lab.remove_worker("worker").await
 }
