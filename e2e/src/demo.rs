@@ -56,7 +56,7 @@ pub async fn show(demo: &Demo) -> Result<()> {
 /// Passes a result on, after keeping what was to be seen when it is a failure.
 pub async fn keep_logs<T>(lab: &Lab, result: Result<T>) -> Result<T> {
     if result.is_err() {
-        let logs = crate::diagnostics::collect(lab).await?;
+        let logs = crate::diagnostics::collect(lab, "demo").await?;
         tracing::error!(logs = %logs.display(), "failed; what was to be seen is kept");
     }
     result

@@ -8,8 +8,8 @@ use crate::lab::Lab;
 use crate::place::{create_directory, remove_directory, write};
 
 /// Collects everything below one folder and returns its path.
-pub async fn collect(lab: &Lab) -> Result<PathBuf> {
-    let folder = lab.place().logs();
+pub async fn collect(lab: &Lab, occasion: &str) -> Result<PathBuf> {
+    let folder = lab.place().logs().join(occasion);
     remove_directory(&folder)?;
     copy_machine_logs(&lab.place().state().join("machines"), &folder)?;
     cluster(lab.management(), &folder.join("management")).await?;

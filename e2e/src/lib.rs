@@ -27,6 +27,7 @@ pub mod place;
 pub mod process;
 pub mod programs;
 pub mod report;
+pub mod scenario;
 pub mod setup;
 pub mod wait;
 pub mod warren;

@@ -46,7 +46,7 @@ impl Place {
 
     /// Where a failure leaves what a person needs.
     pub fn logs(&self) -> PathBuf {
-        self.repository.join("target/lab-logs")
+        self.repository.join("target/logs")
     }
 
     /// The demo's kubeconfigs.

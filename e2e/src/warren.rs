@@ -135,6 +135,124 @@ impl Tenant {
         .await
     }
 
+    /// Waits until a condition has this reason, and returns its message.
+    pub async fn wait_reason(
+        &self,
+        condition: &str,
+        reason: &str,
+        limit: Duration,
+    ) -> Result<String> {
+        until(
+            &format!("{condition} of {} is {reason}", self.name),
+            limit,
+            async || {
+                let object = self.object().await?;
+                let conditions = object
+                    .pointer("/status/conditions")
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default();
+                let text = |entry: &Value, field: &str| {
+                    entry
+                        .get(field)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let is = |entry: &&Value| {
+                    text(entry, "type") == condition && text(entry, "reason") == reason
+                };
+                let message = conditions
+                    .iter()
+                    .find(is)
+                    .map(|entry| text(entry, "message"));
+                Ok(message.map_or_else(
+                    || Seen::NotYet(Value::from(conditions.clone()).to_string()),
+                    Seen::Yes,
+                ))
+            },
+        )
+        .await
+    }
+
+    /// Scales through the scale subresource.
+    pub async fn scale(&self, replicas: u8) -> Result<()> {
+        let arguments = [
+            "-n",
+            &self.namespace,
+            "scale",
+            "tenantcontrolplane",
+            &self.name,
+            &format!("--replicas={replicas}"),
+        ];
+        self.management.kubectl(arguments).run().await.map(drop)
+    }
+
+    /// Sets or removes an annotation, in kubectl's words for it.
+    pub async fn annotate(&self, annotation: &str) -> Result<()> {
+        let arguments = [
+            "-n",
+            &self.namespace,
+            "annotate",
+            "--overwrite",
+            "tenantcontrolplane",
+            &self.name,
+            annotation,
+        ];
+        self.management.kubectl(arguments).run().await.map(drop)
+    }
+
+    /// Deletes it and waits until it is gone.
+    pub async fn delete(&self) -> Result<()> {
+        let arguments = [
+            "-n",
+            &self.namespace,
+            "delete",
+            "tenantcontrolplane",
+            &self.name,
+            "--timeout=90s",
+        ];
+        self.management.kubectl(arguments).run().await.map(drop)
+    }
+
+    /// The names of its running pods.
+    pub async fn pods(&self) -> Result<Vec<String>> {
+        self.of_pods("/metadata/name").await
+    }
+
+    /// The addresses of its running pods.
+    pub async fn pod_addresses(&self) -> Result<Vec<String>> {
+        self.of_pods("/status/podIP").await
+    }
+
+    /// One field of every pod that runs and is not on its way out.
+    async fn of_pods(&self, field: &str) -> Result<Vec<String>> {
+        let label = format!("kamaji.clastix.io/name={}", self.name);
+        let list = self
+            .management
+            .get(&["-n", &self.namespace, "pods", "-l", &label])
+            .await?;
+        let pods = list
+            .get("items")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let text = |pod: &Value, field: &str| {
+            pod.pointer(field)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let runs = |pod: &&Value| {
+            text(pod, "/status/phase").as_deref() == Some("Running")
+                && text(pod, "/metadata/deletionTimestamp").is_none()
+        };
+        Ok(pods
+            .iter()
+            .filter(runs)
+            .filter_map(|pod| text(pod, field))
+            .collect())
+    }
+
     /// Writes the administrator's kubeconfig to `target/demo/tenant.kubeconfig`, which serves from this shell.
     pub async fn cluster(&self, lab: &Lab) -> Result<Cluster> {
         let secret = format!("{}-admin-kubeconfig", self.name);

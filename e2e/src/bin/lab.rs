@@ -11,6 +11,7 @@ use e2e::lab::{Lab, down};
 use e2e::place::Place;
 use e2e::programs::Programs;
 use e2e::setup;
+use e2e::{report, scenario};
 
 /// Real Kubernetes on one machine, to show Warren and to test it.
 #[derive(Debug, Parser)]
@@ -60,6 +61,17 @@ enum Verb {
     Up,
     /// Prove the lab itself: show the demo's rows on the management cluster, then join a worker to it.
     Smoke,
+    /// Run the scenarios against a demo of their own, print the table, remove everything.
+    Test {
+        /// How the programs in the images are built.
+        #[arg(long, value_enum, default_value_t = Build::Release)]
+        build: Build,
+        /// Use the demo that is up, and leave it up.
+        #[arg(long)]
+        attach: bool,
+        /// Only these; `lab test list` names them.
+        scenarios: Vec<String>,
+    },
     /// End and remove everything.
     Down,
     /// Stand in for a cloud's load balancer; the lab starts this by itself.
@@ -110,6 +122,12 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
             Ok(())
         }
         Verb::Up => Lab::up(place).await.map(drop),
+        Verb::Test {
+            attach, scenarios, ..
+        } if attach => scenario::run(&demo::attach(place).await?, &scenarios).await,
+        Verb::Test {
+            build, scenarios, ..
+        } => test(place, build, &scenarios).await,
         Verb::Smoke => smoke(place).await,
         Verb::Down => down(place).await,
         Verb::LoadBalancer { kubeconfig } => {
@@ -122,6 +140,15 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
             .await
         }
     }
+}
+
+async fn test(place: &Place, build: Build, scenarios: &[String]) -> Result<()> {
+    if scenarios == ["list"] {
+        return report::say(&scenario::names().join("\n"));
+    }
+    let outcome = scenario::run(&demo::up(place, build).await?, scenarios).await;
+    down(place).await?;
+    outcome
 }
 
 async fn smoke(place: &Place) -> Result<()> {

@@ -114,7 +114,7 @@ async fn logs(tenant: &Cluster, secret: &str) -> Result<String> {
 }
 
 /// The pod turns around what it is sent, so that the answer is the pod's and not ours.
-async fn exec(tenant: &Cluster) -> Result<String> {
+pub async fn exec(tenant: &Cluster) -> Result<String> {
     let sent = random();
     let answer = tenant
         .kubectl(["exec", "-i", "demo", "--", "rev"])

@@ -19,6 +19,10 @@ func main() {
 	flag.Parse()
 
 	http.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, *reply) })
+	http.HandleFunc("GET /fresh", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close") // whoever asks again must dial again
+		fmt.Fprintln(w, *reply)
+	})
 	http.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	http.HandleFunc("POST /validate", func(w http.ResponseWriter, r *http.Request) { validate(w, r, *deny) })
 	fmt.Println(*reply)

@@ -1,0 +1,178 @@
+//! What is proved in the lab: scenarios that run one after the other against one demo, and the table of how they ended.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+
+use crate::demo::{self, Demo};
+use crate::error::{Error, Result};
+use crate::report::{Table, say};
+use crate::wait::timed;
+
+mod addon;
+mod agents;
+mod certificates;
+mod faults;
+mod life_cycle;
+mod replicas;
+mod stalls;
+mod streams;
+
+/// One scenario: a sentence, and what proves it. It leaves the demo as it found it.
+struct Scenario {
+    name: &'static str,
+    run: for<'a> fn(&'a Demo) -> LocalBoxFuture<'a, Result<String>>,
+}
+
+const ALL: &[Scenario] = &[
+    Scenario {
+        name: "demo",
+        run: |demo| rows(demo).boxed_local(),
+    },
+    Scenario {
+        name: "packets-are-counted",
+        run: |demo| streams::packets_are_counted(demo).boxed_local(),
+    },
+    Scenario {
+        name: "two-replicas",
+        run: |demo| replicas::each_reaches_the_worker(demo).boxed_local(),
+    },
+    Scenario {
+        name: "scale-1-2-0-1",
+        run: |demo| replicas::scale_keeps_data(demo).boxed_local(),
+    },
+    Scenario {
+        name: "copy",
+        run: |demo| streams::copy(demo).boxed_local(),
+    },
+    Scenario {
+        name: "attach",
+        run: |demo| streams::attach(demo).boxed_local(),
+    },
+    Scenario {
+        name: "stopped-exec",
+        run: |demo| stalls::stopped_execs(demo).boxed_local(),
+    },
+    Scenario {
+        name: "agent-deleted",
+        run: |demo| agents::deleted(demo).boxed_local(),
+    },
+    Scenario {
+        name: "agent-killed",
+        run: |demo| agents::killed(demo).boxed_local(),
+    },
+    Scenario {
+        name: "agents-stopped",
+        run: |demo| agents::stopped(demo).boxed_local(),
+    },
+    Scenario {
+        name: "agent-mode",
+        run: |demo| agents::mode_switch(demo).boxed_local(),
+    },
+    Scenario {
+        name: "addon-disabled",
+        run: |demo| addon::disabled(demo).boxed_local(),
+    },
+    Scenario {
+        name: "addons-of-kubernetes",
+        run: |demo| addon::kubernetes(demo).boxed_local(),
+    },
+    Scenario {
+        name: "renewal",
+        run: |demo| certificates::renewed(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-data-store",
+        run: |demo| faults::data_store(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-load-balancer",
+        run: |demo| faults::load_balancer(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-image",
+        run: |demo| faults::image(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-port-clash",
+        run: |demo| faults::port_clash(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-tenant-unreachable",
+        run: |demo| faults::tenant_unreachable(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-no-agent",
+        run: |demo| faults::no_agent(demo).boxed_local(),
+    },
+    Scenario {
+        name: "delete",
+        run: |demo| life_cycle::delete(demo).boxed_local(),
+    },
+];
+
+/// No scenario may take longer.
+const LIMIT: Duration = Duration::from_mins(6);
+
+/// The names there are, in their order.
+pub fn names() -> Vec<&'static str> {
+    ALL.iter().map(|scenario| scenario.name).collect()
+}
+
+/// Runs the named scenarios, or all, and prints the table; failing ones make the result an error.
+pub async fn run(demo: &Demo, only: &[String]) -> Result<()> {
+    let mut table = Table::new(&["scenario", "result", "took", "what was seen"]);
+    let (mut passed, mut failed) = (0_u32, 0_u32);
+    for scenario in ALL
+        .iter()
+        .filter(|scenario| only.is_empty() || only.iter().any(|name| name == scenario.name))
+    {
+        tracing::info!("scenario {}", scenario.name);
+        let (outcome, took) = timed(async { Ok(one(demo, scenario).await) }).await?;
+        let took = format!("{:.1} s", took.as_secs_f64());
+        match outcome {
+            Ok(seen) => {
+                passed += 1;
+                table.row([scenario.name, "pass", &took, &seen]);
+            }
+            Err(error) => {
+                failed += 1;
+                tracing::error!("{} failed: {}", scenario.name, error.chain());
+                let logs = crate::diagnostics::collect(&demo.lab, scenario.name).await?;
+                table.row([
+                    scenario.name,
+                    "FAIL",
+                    &took,
+                    &format!("see {}", logs.display()),
+                ]);
+            }
+        }
+    }
+    say(&table.to_string())?;
+    say(&format!("{passed} passed, {failed} failed"))?;
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Error::Unexpected {
+        what: "the scenarios".into(),
+        expected: "none fails".into(),
+        found: format!("{failed} failed"),
+    })
+}
+
+async fn one(demo: &Demo, scenario: &Scenario) -> Result<String> {
+    let run = tokio::time::timeout(LIMIT, (scenario.run)(demo)).await;
+    run.unwrap_or_else(|_elapsed| {
+        Err(Error::Late {
+            what: format!("scenario {} ends", scenario.name),
+            limit: LIMIT,
+            last: "running".into(),
+        })
+    })
+}
+
+async fn rows(demo: &Demo) -> Result<String> {
+    let rows = demo::rows::all(demo).await?;
+    Ok(format!("{} rows read back", rows.len()))
+}

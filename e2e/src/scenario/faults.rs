@@ -1,0 +1,159 @@
+//! Faults that users meet: each is provoked, and named by a condition whose message holds the remedy.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::demo::Demo;
+use crate::error::Result;
+use crate::network;
+use crate::scenario::agents::tunnel_works;
+use crate::warren::Tenant;
+
+/// How soon a fault must be named.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// A small tenant control plane without a tunnel, changed by `spec`.
+async fn faulty(demo: &Demo, name: &str, spec: &Value) -> Result<Tenant> {
+    let tenant = Tenant::new(&demo.lab, name);
+    let object = json!({
+        "apiVersion": "kamaji.clastix.io/v1alpha1",
+        "kind": "TenantControlPlane",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": {
+            "controlPlane": { "deployment": { "replicas": 1 }, "service": { "serviceType": "ClusterIP" } },
+            "kubernetes": { "version": "v1.33.0" },
+            "networkProfile": { "port": 6443 },
+        },
+    });
+    demo.lab
+        .management()
+        .apply(&object_with(object, spec).to_string())
+        .await?;
+    Ok(tenant)
+}
+
+fn object_with(mut object: Value, spec: &Value) -> Value {
+    if let Some(base) = object.get_mut("spec") {
+        merge(base, spec);
+    }
+    object
+}
+
+fn merge(base: &mut Value, patch: &Value) {
+    match (base.as_object_mut(), patch.as_object()) {
+        (Some(fields), Some(patch)) => {
+            for (name, value) in patch {
+                merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        _ => *base = patch.clone(),
+    }
+}
+
+/// Waits for the reason, deletes the object, returns the message.
+async fn named(tenant: Tenant, condition: &str, reason: &str) -> Result<String> {
+    let message = tenant.wait_reason(condition, reason, LIMIT).await;
+    tenant.delete().await?;
+    Ok(format!("{reason}: {}", message?))
+}
+
+/// A `DataStore` that is not there.
+pub(super) async fn data_store(demo: &Demo) -> Result<String> {
+    let tenant = faulty(demo, "fault-data-store", &json!({ "dataStore": "nowhere" })).await?;
+    named(tenant, "DataStoreReady", "DataStoreNotFound").await
+}
+
+/// A load balancer that gives no address.
+pub(super) async fn load_balancer(demo: &Demo) -> Result<String> {
+    let spec = json!({
+        "controlPlane": { "service": { "serviceType": "LoadBalancer" } },
+        "networkProfile": { "loadBalancerClass": "warren.example/nobody" },
+    });
+    let tenant = faulty(demo, "fault-load-balancer", &spec).await?;
+    named(tenant, "EndpointReady", "LoadBalancerPending").await
+}
+
+/// An image that no registry has.
+pub(super) async fn image(demo: &Demo) -> Result<String> {
+    let spec = json!({ "controlPlane": { "deployment": { "registrySettings": { "registry": "registry.invalid" } } } });
+    let tenant = faulty(demo, "fault-image", &spec).await?;
+    named(tenant, "ControlPlaneAvailable", "ImagePullFailed").await
+}
+
+/// A node port that another Service has.
+pub(super) async fn port_clash(demo: &Demo) -> Result<String> {
+    let spec = json!({ "controlPlane": { "service": { "serviceType": "NodePort" } }, "networkProfile": { "port": 30443, "address": network::MANAGEMENT } });
+    let service = "create service nodeport taken --tcp=80 --node-port=30443";
+    demo.lab
+        .management()
+        .kubectl(service.split(' '))
+        .run()
+        .await?;
+    let tenant = faulty(demo, "fault-port-clash", &spec).await?;
+    let seen = named(tenant, "EndpointReady", "PortClash").await;
+    demo.lab
+        .management()
+        .kubectl(["delete", "service", "taken"])
+        .run()
+        .await?;
+    seen
+}
+
+/// The operator cannot reach a tenant that serves everybody else.
+pub(super) async fn tenant_unreachable(demo: &Demo) -> Result<String> {
+    let mut rules = Vec::new();
+    for address in demo.tenant.pod_addresses().await? {
+        rules.push(format!(
+            "FORWARD -s 10.200.0.0/16 -d {address} -p tcp --dport 6443 -j DROP"
+        ));
+    }
+    let seen = with_rules(
+        "management",
+        &rules,
+        demo.tenant
+            .wait_reason("TenantBootstrapped", "TenantUnreachable", LIMIT),
+    )
+    .await?;
+    demo.tenant.wait_ready().await?;
+    Ok(format!("TenantUnreachable: {seen}"))
+}
+
+/// There is a node, and its agent reaches no server.
+pub(super) async fn no_agent(demo: &Demo) -> Result<String> {
+    let rules = ["FORWARD -i worker -p tcp --dport 8132 -j DROP".to_owned()];
+    let seen = with_rules(
+        "wan",
+        &rules,
+        demo.tenant
+            .wait_reason("AgentsReady", "NoAgentConnected", LIMIT),
+    )
+    .await?;
+    tunnel_works(demo).await?;
+    demo.tenant.wait_ready().await?;
+    Ok(format!("NoAgentConnected: {seen}"))
+}
+
+/// Runs `step` with packet filter rules in force in a network namespace.
+async fn with_rules<T>(
+    namespace: &str,
+    rules: &[String],
+    step: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    for rule in rules {
+        filter(namespace, "-I", rule).await?;
+    }
+    let outcome = step.await;
+    for rule in rules {
+        filter(namespace, "-D", rule).await?;
+    }
+    outcome
+}
+
+async fn filter(namespace: &str, verb: &str, rule: &str) -> Result<()> {
+    let words: Vec<_> = ["iptables", verb]
+        .into_iter()
+        .chain(rule.split(' '))
+        .collect();
+    network::inside(namespace, &words).run().await.map(drop)
+}
