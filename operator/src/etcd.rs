@@ -11,6 +11,7 @@
 //! ```
 
 mod connect;
+mod enforce;
 mod error;
 pub mod range;
 mod rpc;

@@ -13,6 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use super::error::Error;
@@ -95,17 +96,24 @@ impl Etcd {
             .connect_with_connector(tower::service_fn(move |uri| dial(uri, Arc::clone(&config))))
             .await
             .map_err(|source| Error::Dial(Box::new(source)))?;
-        let mut etcd = Self {
+        let etcd = Self {
             endpoint: endpoint.to_owned(),
             keys: KvClient::new(channel.clone()),
             auth: AuthClient::new(channel.clone()),
             maintenance: MaintenanceClient::new(channel),
         };
-        etcd.status().await.map(|_status| etcd)
+        match etcd.status().await {
+            Ok(_status) => Ok(etcd),
+            // In TLS 1.3 the handshake is over for us before the server has judged our certificate.
+            Err(Error::Call { source, .. }) if source.code() == Code::Cancelled => {
+                Err(Error::HungUp(source))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    async fn status(&mut self) -> Result<super::rpc::StatusResponse, Error> {
-        let answer = self.maintenance.status(StatusRequest {}).await;
+    async fn status(&self) -> Result<super::rpc::StatusResponse, Error> {
+        let answer = self.maintenance.clone().status(StatusRequest {}).await;
         answer
             .map(tonic::Response::into_inner)
             .map_err(|status| Error::Call {
@@ -115,10 +123,11 @@ impl Etcd {
     }
 
     /// Asks the member how it is, and whether the operator may administer users there.
-    pub async fn health(&mut self) -> Result<Health, Error> {
+    pub async fn health(&self) -> Result<Health, Error> {
         let status = self.status().await?;
         let auth = self
             .auth
+            .clone()
             .auth_status(AuthStatusRequest {})
             .await
             .map_err(|status| Error::Call {

@@ -78,6 +78,11 @@ pub enum Error {
         /// The time that was given.
         seconds: u64,
     },
+    /// The connection was made and closed before the first answer.
+    #[error(
+        "the connection was closed right after it was made, as etcd does when it does not trust the client certificate"
+    )]
+    HungUp(#[source] Box<Status>),
     /// A call was answered with an error.
     #[error("etcd did not {doing}")]
     Call {
@@ -108,6 +113,7 @@ impl Error {
                 })
                 .unwrap_or(Fault::Unreachable),
             Self::Dial(source) if is_tls(source.as_ref()) => Fault::Tls,
+            Self::HungUp(_) => Fault::Tls,
             Self::Dial(_) | Self::Timeout { .. } => Fault::Unreachable,
             Self::Call { source, .. } if is_tls(source.as_ref()) => Fault::Tls,
             Self::Call { source, .. } => match source.code() {
@@ -142,9 +148,10 @@ fn is_tls(error: &(dyn StdError + 'static)) -> bool {
         if cause.is::<rustls::Error>() {
             return true;
         }
-        // An `io::Error` hides what it wraps from `source`.
+        // An `io::Error` hides what it wraps from `source`, and h2 keeps only kind and text of one.
         if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| is_tls(inner))
+            && (io.kind() == std::io::ErrorKind::InvalidData
+                || io.get_ref().is_some_and(|inner| is_tls(inner)))
         {
             return true;
         }

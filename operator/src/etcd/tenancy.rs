@@ -14,7 +14,8 @@ use super::rpc::permission::Type;
 use super::rpc::{
     AuthRoleAddRequest, AuthRoleDeleteRequest, AuthRoleGetRequest, AuthRoleGrantPermissionRequest,
     AuthRoleRevokePermissionRequest, AuthUserAddRequest, AuthUserDeleteRequest, AuthUserGetRequest,
-    AuthUserGrantRoleRequest, DeleteRangeRequest, Permission, RangeRequest, UserAddOptions,
+    AuthUserGrantRoleRequest, DeleteRangeRequest, Permission, PutRequest, RangeRequest,
+    UserAddOptions,
 };
 
 /// How often a call is repeated when another tenant's set-up changed the users meanwhile.
@@ -38,10 +39,26 @@ pub enum Setup {
     Changed,
 }
 
+/// One request that can be asked again: each time on a clone of the client, which shares its connection.
+macro_rules! again {
+    ($client:expr, $method:ident, $request:expr) => {
+        || {
+            let mut client = $client.clone();
+            let request = $request.clone();
+            async move { client.$method(request).await }
+        }
+    };
+}
+pub(super) use again;
+
 /// Repeats a call while etcd says that its users changed in between.
-async fn call<T, F>(doing: &'static str, mut attempt: F) -> Result<Result<T, Status>, Error>
+pub(super) async fn call<T, A, F>(
+    doing: &'static str,
+    mut attempt: A,
+) -> Result<Result<T, Status>, Error>
 where
-    F: AsyncFnMut() -> Result<tonic::Response<T>, Status>,
+    A: FnMut() -> F,
+    F: Future<Output = Result<tonic::Response<T>, Status>>,
 {
     let mut outcome = attempt().await;
     for _again in 1..ATTEMPTS {
@@ -62,10 +79,10 @@ where
 
 impl Etcd {
     /// Makes the tenant's user, role and range exactly what they should be.
-    pub async fn ensure_tenant(&mut self, tenancy: &Tenancy) -> Result<Setup, Error> {
+    pub async fn ensure_tenant(&self, tenancy: &Tenancy) -> Result<Setup, Error> {
         let range = KeyRange::of_schema(&tenancy.schema);
-        let role = ensure_role(&mut self.auth, &tenancy.schema, &range).await?;
-        let user = ensure_user(&mut self.auth, tenancy).await?;
+        let role = ensure_role(&self.auth, &tenancy.schema, &range).await?;
+        let user = ensure_user(&self.auth, tenancy).await?;
         Ok(if role == Setup::Unchanged && user == Setup::Unchanged {
             Setup::Unchanged
         } else {
@@ -76,14 +93,11 @@ impl Etcd {
     /// Takes away the tenant's role, keys and user, in this order: with the role goes the access, so
     /// that a control plane which still runs writes nothing behind the deletion of the keys.
     /// Returns how many keys were deleted.
-    pub async fn remove_tenant(&mut self, tenancy: &Tenancy) -> Result<i64, Error> {
-        let role = &tenancy.schema;
-        let auth = &mut self.auth;
-        let _absent = call("delete the role", async || {
-            auth.role_delete(AuthRoleDeleteRequest { role: role.clone() })
-                .await
-        })
-        .await?;
+    pub async fn remove_tenant(&self, tenancy: &Tenancy) -> Result<i64, Error> {
+        let request = AuthRoleDeleteRequest {
+            role: tenancy.schema.clone(),
+        };
+        let _absent = call("delete the role", again!(self.auth, role_delete, request)).await?;
         let KeyRange {
             key,
             end: range_end,
@@ -92,23 +106,30 @@ impl Etcd {
             key: key.into(),
             range_end: range_end.into(),
         };
-        let keys = &mut self.keys;
-        let deleted = call("delete the tenant's keys", async || {
-            keys.delete_range(request.clone()).await
-        })
+        let deleted = call(
+            "delete the tenant's keys",
+            again!(self.keys, delete_range, request),
+        )
         .await?;
-        let name = &tenancy.user;
-        let auth = &mut self.auth;
-        let _absent = call("delete the user", async || {
-            auth.user_delete(AuthUserDeleteRequest { name: name.clone() })
-                .await
-        })
-        .await?;
+        let request = AuthUserDeleteRequest {
+            name: tenancy.user.clone(),
+        };
+        let _absent = call("delete the user", again!(self.auth, user_delete, request)).await?;
         Ok(deleted.map_or(0, |answer| answer.deleted))
     }
 
+    /// Writes one key: how a person or a test finds out what a certificate may do.
+    pub async fn put(&self, key: &str, value: &str) -> Result<(), Error> {
+        let request = PutRequest {
+            key: key.to_owned().into(),
+            value: value.to_owned().into(),
+        };
+        let _written = call("write the key", again!(self.keys, put, request)).await?;
+        Ok(())
+    }
+
     /// How many keys the tenant has.
-    pub async fn count_keys(&mut self, tenancy: &Tenancy) -> Result<i64, Error> {
+    pub async fn count_keys(&self, tenancy: &Tenancy) -> Result<i64, Error> {
         let KeyRange { key, end } = KeyRange::of_schema(&tenancy.schema);
         let request = RangeRequest {
             key: key.into(),
@@ -117,17 +138,13 @@ impl Etcd {
             keys_only: false,
             count_only: true,
         };
-        let keys = &mut self.keys;
-        let counted = call("count the tenant's keys", async || {
-            keys.range(request.clone()).await
-        })
-        .await?;
+        let counted = call("count the tenant's keys", again!(self.keys, range, request)).await?;
         Ok(counted.map_or(0, |answer| answer.count))
     }
 }
 
 async fn ensure_role(
-    auth: &mut AuthClient<Channel>,
+    auth: &AuthClient<Channel>,
     role: &str,
     range: &KeyRange,
 ) -> Result<Setup, Error> {
@@ -139,20 +156,13 @@ async fn ensure_role(
     let request = AuthRoleGetRequest {
         role: role.to_owned(),
     };
-    let granted = match call("show the role", async || {
-        auth.role_get(request.clone()).await
-    })
-    .await?
-    {
+    let granted = match call("show the role", again!(auth, role_get, request)).await? {
         Ok(found) => found.perm,
         Err(_absent) => {
             let request = AuthRoleAddRequest {
                 name: role.to_owned(),
             };
-            let _raced = call("add the role", async || {
-                auth.role_add(request.clone()).await
-            })
-            .await?;
+            let _raced = call("add the role", again!(auth, role_add, request)).await?;
             Vec::new()
         }
     };
@@ -164,9 +174,10 @@ async fn ensure_role(
         name: role.to_owned(),
         perm: Some(wanted.clone()),
     };
-    let _granted = call("grant the range", async || {
-        auth.role_grant_permission(request.clone()).await
-    })
+    let _granted = call(
+        "grant the range",
+        again!(auth, role_grant_permission, request),
+    )
     .await?;
     for other in granted {
         if other.key == wanted.key && other.range_end == wanted.range_end {
@@ -177,23 +188,20 @@ async fn ensure_role(
             key: other.key,
             range_end: other.range_end,
         };
-        let _revoked = call("revoke a range too wide", async || {
-            auth.role_revoke_permission(request.clone()).await
-        })
+        let _revoked = call(
+            "revoke a range too wide",
+            again!(auth, role_revoke_permission, request),
+        )
         .await?;
     }
     Ok(Setup::Changed)
 }
 
-async fn ensure_user(auth: &mut AuthClient<Channel>, tenancy: &Tenancy) -> Result<Setup, Error> {
+async fn ensure_user(auth: &AuthClient<Channel>, tenancy: &Tenancy) -> Result<Setup, Error> {
     let request = AuthUserGetRequest {
         name: tenancy.user.clone(),
     };
-    match call("show the user", async || {
-        auth.user_get(request.clone()).await
-    })
-    .await?
-    {
+    match call("show the user", again!(auth, user_get, request)).await? {
         Ok(found) if found.roles.contains(&tenancy.schema) => return Ok(Setup::Unchanged),
         Ok(_without_role) => {}
         Err(_absent) => {
@@ -201,19 +209,13 @@ async fn ensure_user(auth: &mut AuthClient<Channel>, tenancy: &Tenancy) -> Resul
                 name: tenancy.user.clone(),
                 options: Some(UserAddOptions { no_password: true }),
             };
-            let _raced = call("add the user", async || {
-                auth.user_add(request.clone()).await
-            })
-            .await?;
+            let _raced = call("add the user", again!(auth, user_add, request)).await?;
         }
     }
     let request = AuthUserGrantRoleRequest {
         user: tenancy.user.clone(),
         role: tenancy.schema.clone(),
     };
-    let _granted = call("grant the role", async || {
-        auth.user_grant_role(request.clone()).await
-    })
-    .await?;
+    let _granted = call("grant the role", again!(auth, user_grant_role, request)).await?;
     Ok(Setup::Changed)
 }

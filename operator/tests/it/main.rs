@@ -2,5 +2,6 @@
 
 mod api_server;
 mod crds;
+mod etcd;
 mod examples;
 mod support;

@@ -1,6 +1,7 @@
 //! What several tests need: files of the repository, manifests, a real API server.
 
 pub(crate) mod kube_api;
+pub(crate) mod secure_etcd;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,379 @@
+//! What Prometheus reads: passes of the controllers, and one line per tenant and store, under Kamaji's names.
+//!
+//! Each line is replaced when its own object is reconciled, never by walking over all of them, so a scrape has no
+//! gaps and an update costs the same with one tenant as with a thousand.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+};
+use tokio::time::Instant;
+
+/// Labels of a tenant's info line.
+const INFO: [&str; 6] = [
+    "tcp_namespace",
+    "tcp_name",
+    "kubernetes_version",
+    "datastore_driver",
+    "address",
+    "exposure_strategy",
+];
+
+/// What is known of one tenant for its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantLine {
+    /// Namespace of the `TenantControlPlane`.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Kubernetes version that serves.
+    pub version: String,
+    /// Driver of its store.
+    pub driver: String,
+    /// Where it is reached.
+    pub address: String,
+    /// Type of its Service.
+    pub exposure: String,
+    /// The legacy word for its state.
+    pub status: String,
+    /// Whether its `Ready` condition is true.
+    pub ready: Readiness,
+}
+
+/// A yes or no that reads as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can be used.
+    Ready,
+    /// It cannot.
+    NotReady,
+}
+
+impl Readiness {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "true",
+            Self::NotReady => "false",
+        }
+    }
+}
+
+/// All series of the operator.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    passes: IntCounterVec,
+    duration: HistogramVec,
+    tenant_info: GaugeVec,
+    tenant_status: GaugeVec,
+    tenants: GaugeVec,
+    store_status: GaugeVec,
+    stores: GaugeVec,
+    certificate_expiry: GaugeVec,
+    lines: Mutex<BTreeMap<(String, String), TenantLine>>,
+    store_lines: Mutex<BTreeMap<String, (String, Readiness)>>,
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    GaugeVec::new(Opts::new(name, help), labels)
+        .expect("name and labels are constants that Prometheus takes")
+}
+
+impl Metrics {
+    /// Creates and registers every series.
+    #[must_use]
+    pub fn new() -> Self {
+        let passes = IntCounterVec::new(
+            Opts::new(
+                "warren_reconcile_total",
+                "Passes over one object, by controller and what they came to.",
+            ),
+            &["controller", "outcome"],
+        )
+        .expect("name and labels are constants that Prometheus takes");
+        let duration = HistogramVec::new(
+            HistogramOpts::new(
+                "kamaji_handler_time_seconds",
+                "Time of one pass over one object.",
+            ),
+            &["handler"],
+        )
+        .expect("name and labels are constants that Prometheus takes");
+        let build = gauges("kamaji_build_info", "The program that runs.", &["version"]);
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
+        let metrics = Self {
+            registry: Registry::new(),
+            passes,
+            duration,
+            tenant_info: gauges(
+                "kamaji_tenant_control_plane_info",
+                "One line per tenant control plane.",
+                &INFO,
+            ),
+            tenant_status: gauges(
+                "kamaji_tenant_control_plane_status",
+                "State of each tenant control plane.",
+                &["tcp_namespace", "tcp_name", "status", "ready"],
+            ),
+            tenants: gauges(
+                "kamaji_tenant_control_planes_current",
+                "Tenant control planes.",
+                &["ready"],
+            ),
+            store_status: gauges(
+                "kamaji_datastore_status",
+                "Each DataStore.",
+                &["datastore_name", "driver", "ready"],
+            ),
+            stores: gauges(
+                "kamaji_datastores_current",
+                "DataStores.",
+                &["datastore_name", "ready", "driver"],
+            ),
+            certificate_expiry: gauges(
+                "warren_next_renewal_timestamp_seconds",
+                "When the next certificate of a tenant control plane is renewed.",
+                &["tcp_namespace", "tcp_name"],
+            ),
+            lines: Mutex::default(),
+            store_lines: Mutex::default(),
+        };
+        metrics.register(build);
+        metrics.register(metrics.passes.clone());
+        metrics.register(metrics.duration.clone());
+        for vector in [
+            &metrics.tenant_info,
+            &metrics.tenant_status,
+            &metrics.tenants,
+            &metrics.store_status,
+            &metrics.stores,
+            &metrics.certificate_expiry,
+        ] {
+            metrics.register(vector.clone());
+        }
+        metrics
+    }
+
+    fn register(&self, collector: impl Collector + 'static) {
+        self.registry
+            .register(Box::new(collector))
+            .expect("every series is registered once, under its own name");
+    }
+
+    /// Starts to measure one pass; the measurement ends when the value is dropped.
+    pub fn measure(&self, controller: &'static str) -> Measured<'_> {
+        Measured {
+            metrics: self,
+            controller,
+            outcome: "cancelled",
+            started: Instant::now(),
+        }
+    }
+
+    /// Replaces the lines of one tenant.
+    pub fn tenant(&self, line: TenantLine, next_renewal: Option<i64>) {
+        let key = (line.namespace.clone(), line.name.clone());
+        let renewals = self
+            .certificate_expiry
+            .with_label_values(&[key.0.as_str(), key.1.as_str()]);
+        // Seconds since 1970 fit a double exactly for the next 200 million years.
+        #[expect(clippy::cast_precision_loss, reason = "see above")]
+        renewals.set(next_renewal.unwrap_or_default() as f64);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = lines.insert(key, line.clone());
+        if former.as_ref() == Some(&line) {
+            return;
+        }
+        if let Some(former) = former {
+            self.forget_lines(&former);
+        }
+        self.tenant_info.with_label_values(&info(&line)).set(1.0);
+        self.tenant_status
+            .with_label_values(&status(&line))
+            .set(1.0);
+        self.tenants.with_label_values(&[line.ready.as_str()]).inc();
+    }
+
+    /// Removes the lines of a tenant that is gone.
+    pub fn forget_tenant(&self, namespace: &str, name: &str) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(former) = lines.remove(&(namespace.to_owned(), name.to_owned())) {
+            self.forget_lines(&former);
+        }
+        // An error says that there is no such line, which is what is wanted.
+        let _absent = self
+            .certificate_expiry
+            .remove_label_values(&[namespace, name]);
+    }
+
+    fn forget_lines(&self, former: &TenantLine) {
+        let _absent = self.tenant_info.remove_label_values(&info(former));
+        let _absent = self.tenant_status.remove_label_values(&status(former));
+        self.tenants
+            .with_label_values(&[former.ready.as_str()])
+            .dec();
+    }
+
+    /// Replaces the lines of one store.
+    pub fn store(&self, name: &str, driver: &str, ready: Readiness) {
+        self.forget_store(name);
+        let mut lines = self
+            .store_lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.store_status
+            .with_label_values(&[name, driver, ready.as_str()])
+            .set(1.0);
+        self.stores
+            .with_label_values(&[name, ready.as_str(), driver])
+            .set(1.0);
+        lines.insert(name.to_owned(), (driver.to_owned(), ready));
+    }
+
+    /// Removes the lines of a store that is gone.
+    pub fn forget_store(&self, name: &str) {
+        let mut lines = self
+            .store_lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((driver, ready)) = lines.remove(name) {
+            let _absent =
+                self.store_status
+                    .remove_label_values(&[name, driver.as_str(), ready.as_str()]);
+            let _absent = self
+                .stores
+                .remove_label_values(&[name, ready.as_str(), driver.as_str()]);
+        }
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn page(&self) -> String {
+        let mut page = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut page) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        String::from_utf8(page).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn info(line: &TenantLine) -> [&str; 6] {
+    [
+        &line.namespace,
+        &line.name,
+        &line.version,
+        &line.driver,
+        &line.address,
+        &line.exposure,
+    ]
+}
+
+fn status(line: &TenantLine) -> [&str; 4] {
+    [
+        &line.namespace,
+        &line.name,
+        &line.status,
+        line.ready.as_str(),
+    ]
+}
+
+/// One pass being measured.
+#[derive(Debug)]
+pub struct Measured<'a> {
+    metrics: &'a Metrics,
+    controller: &'static str,
+    outcome: &'static str,
+    started: Instant,
+}
+
+impl Measured<'_> {
+    /// Says what the pass came to: a fixed word.
+    pub fn outcome(&mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        let Self {
+            metrics,
+            controller,
+            outcome,
+            started,
+        } = self;
+        metrics
+            .passes
+            .with_label_values(&[*controller, *outcome])
+            .inc();
+        metrics
+            .duration
+            .with_label_values(&[*controller])
+            .observe(started.elapsed().as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(status: &str, ready: Readiness) -> TenantLine {
+        TenantLine {
+            namespace: "a".into(),
+            name: "b".into(),
+            version: "v1.33.0".into(),
+            driver: "etcd".into(),
+            address: "192.0.2.1".into(),
+            exposure: "LoadBalancer".into(),
+            status: status.into(),
+            ready,
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_one_line_which_follows_its_state_and_goes_with_it() {
+        let metrics = Metrics::new();
+        metrics.tenant(line("NotReady", Readiness::NotReady), None);
+        metrics.tenant(line("Ready", Readiness::Ready), Some(7));
+        let page = metrics.page();
+        assert!(
+            page.contains(r#"status="Ready",tcp_name="b",tcp_namespace="a"} 1"#),
+            "{page}"
+        );
+        assert!(!page.contains(r#"status="NotReady""#), "{page}");
+        assert!(
+            page.contains(r#"kamaji_tenant_control_planes_current{ready="true"} 1"#),
+            "{page}"
+        );
+        metrics.forget_tenant("a", "b");
+        let page = metrics.page();
+        assert!(!page.contains(r#"tcp_name="b""#), "{page}");
+        assert!(
+            page.contains(r#"kamaji_tenant_control_planes_current{ready="true"} 0"#),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn a_pass_is_counted_when_it_ends_however_it_ends() {
+        let metrics = Metrics::new();
+        drop(metrics.measure("tenant_control_plane"));
+        metrics.measure("tenant_control_plane").outcome("ok");
+        let page = metrics.page();
+        for outcome in ["cancelled", "ok"] {
+            let series = format!(
+                r#"warren_reconcile_total{{controller="tenant_control_plane",outcome="{outcome}"}} 1"#
+            );
+            assert!(page.contains(&series), "{page}");
+        }
+    }
+}
