@@ -13,6 +13,8 @@ pub mod layer;
 pub mod libraries;
 pub mod product;
 pub mod tar;
+#[cfg(test)]
+mod tests;
 pub mod workload;
 
 /// An image: layers, and what runs in it by default.

@@ -99,3 +99,22 @@ pub fn in_network_namespace(name: &str) -> Vec<Process> {
         .filter_map(Process::find)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Process;
+
+    #[test]
+    fn a_process_is_read_back_as_itself_and_not_as_another_with_its_number() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("init");
+        let ours = Process::find(std::process::id()).expect("we run");
+        ours.record(&file).expect("a writable folder");
+        assert_eq!(Process::recorded(&file).expect("readable"), Some(ours));
+        let older = Process {
+            started: ours.started - 1,
+            ..ours
+        };
+        assert!(ours.is_alive() && !older.is_alive());
+    }
+}
