@@ -199,4 +199,3 @@ fn https(endpoint: &str) -> String {
         format!("https://{endpoint}")
     }
 }
-

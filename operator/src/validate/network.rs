@@ -91,8 +91,8 @@ fn names(network: &NetworkProfile, review: &mut Review) {
         }
         let host = name
             .rsplit_once(':')
-            .map(|(host, _)| host)
-            .filter(|host| is_san(host));
+            .filter(|(host, port)| is_san(host) && port.parse::<u16>().is_ok())
+            .map(|(host, _)| host);
         let message = match host {
             Some(host) => format!("names have no port; write {host}"),
             None => "is neither an IP address nor a DNS name; write one such as api.example.com, \
