@@ -7,18 +7,19 @@ use crate::command::Invocation;
 use crate::error::{Error, Result};
 use crate::place::Place;
 
-const PACKAGES: [&str; 11] = [
-    "busybox-static",
-    "conntrack",
-    "containerd",
-    "containernetworking-plugins",
-    "ethtool",
-    "gcc",
-    "iproute2",
-    "iptables",
-    "musl-tools",
-    "runc",
-    "socat",
+/// A file that shows that a package is there, whoever brought it, and the Debian package that brings it.
+const PACKAGES: [(&str, &str); 11] = [
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/sbin/conntrack", "conntrack"),
+    ("/usr/bin/containerd", "containerd"),
+    ("/usr/lib/cni/ptp", "containernetworking-plugins"),
+    ("/usr/sbin/ethtool", "ethtool"),
+    ("/usr/bin/gcc", "gcc"),
+    ("/bin/ip", "iproute2"),
+    ("/usr/sbin/iptables", "iptables"),
+    ("/usr/bin/musl-gcc", "musl-tools"),
+    ("/usr/sbin/runc", "runc"),
+    ("/usr/bin/socat", "socat"),
 ];
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
@@ -73,41 +74,41 @@ pub async fn root() -> Result<()> {
 }
 
 async fn packages() -> Result<()> {
-    let mut missing = Vec::new();
-    for package in PACKAGES {
-        let state = Invocation::new(["dpkg-query", "-W", "-f", "${Status}", package])
-            .finish()
-            .await?;
-        if !state.stdout.ends_with("ok installed") {
-            missing.push(package);
-        }
-    }
+    let lacking = PACKAGES.iter().filter(|(file, _)| !on_path(file));
+    let missing: Vec<_> = lacking.map(|&(_, package)| package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     tracing::info!(?missing, "installing");
-    let limit = Duration::from_mins(15);
-    let environment = ("DEBIAN_FRONTEND", "noninteractive");
-    let lists = Path::new("/var/lib/apt/lists");
-    if std::fs::read_dir(lists).map_or(0, Iterator::count) < 3 {
-        Invocation::new(["apt-get", "-qq", "update"])
-            .limit(limit)
-            .run()
-            .await?;
-    }
-    let install = |missing: &[&str]| {
-        Invocation::new(["apt-get", "-qq", "install", "-y", "--no-install-recommends"])
-            .args(missing.iter().copied())
-            .env(environment.0, environment.1)
-            .limit(limit)
+    let apt = |arguments: &[&str]| {
+        Invocation::new(["apt-get", "-qq"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .limit(Duration::from_mins(15))
     };
-    if install(&missing).finish().await?.status.success() {
+    let install = apt(&["install", "-y", "--no-install-recommends"]).args(&missing);
+    if install.finish().await?.status.success() {
         return Ok(());
     }
-    // The lists may be older than the archive.
-    Invocation::new(["apt-get", "-qq", "update"])
-        .limit(limit)
-        .run()
-        .await?;
-    install(&missing).run().await.map(drop)
+    // There may be no lists of packages yet, or old ones.
+    apt(&["update"]).run().await?;
+    install.run().await.map(drop)
+}
+
+/// Whether a file is there, or a program of its name in any of the usual places.
+fn on_path(file: &str) -> bool {
+    let file = Path::new(file);
+    let name = file.file_name().unwrap_or_default();
+    let usual = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ];
+    file.exists()
+        || usual
+            .iter()
+            .any(|folder| Path::new(folder).join(name).exists())
 }

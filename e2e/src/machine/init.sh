@@ -36,6 +36,7 @@ for controller in /sys/fs/cgroup/*/; do # version 1: a controller's hierarchy ea
 done
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mkdir -p "/sys/fs/cgroup/warren-$2"
+    sed 's/ / +/g; s/^/+/' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control || true
 fi
 mv "$1/pid.new" "$1/pid" 2>/dev/null || mv /run/node/pid.new /run/node/pid
 exec "$3"
