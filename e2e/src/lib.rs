@@ -17,6 +17,7 @@ pub mod demo;
 pub mod diagnostics;
 pub mod error;
 pub mod image;
+pub mod interop;
 pub mod lab;
 pub mod load_balancer;
 pub mod machine;

@@ -23,7 +23,12 @@ struct Module {
     names: &'static [&'static str],
 }
 
-const MODULES: [Module; 6] = [
+const MODULES: [Module; 7] = [
+    Module {
+        name: "peers",
+        package: ".",
+        names: &["peers"],
+    },
     Module {
         name: "workload",
         package: "./pause",

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use e2e::demo;
 use e2e::error::{Error, Result};
 use e2e::image::product::{self, Build};
+use e2e::interop;
 use e2e::lab::{Lab, down};
 use e2e::place::Place;
 use e2e::programs::Programs;
@@ -57,6 +58,12 @@ enum Verb {
     },
     /// Show the rows of the demo again, on the demo that is up.
     Rows,
+    /// Prove the tunnel against peers written in Go and print the table.
+    Interop {
+        /// How our programs are built.
+        #[arg(long, value_enum, default_value_t = Build::Release)]
+        build: Build,
+    },
     /// Start the management cluster.
     Up,
     /// Prove the lab itself: show the demo's rows on the management cluster, then join a worker to it.
@@ -121,6 +128,7 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
             }
             Ok(())
         }
+        Verb::Interop { build } => interop::run(place, build).await,
         Verb::Up => Lab::up(place).await.map(drop),
         Verb::Test {
             attach, scenarios, ..

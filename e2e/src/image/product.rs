@@ -62,8 +62,8 @@ pub async fn archives(place: &Place, build: Build) -> Result<Vec<PathBuf>> {
     ])
 }
 
-/// Runs cargo and says where the programs are.
-async fn programs(place: &Place, build: Build) -> Result<PathBuf> {
+/// Builds the programs and says in which directory they are.
+pub async fn programs(place: &Place, build: Build) -> Result<PathBuf> {
     let mut cargo = Invocation::new([
         "cargo", "build", "--locked", "-p", "operator", "-p", "tunnel", "--bins",
     ])
