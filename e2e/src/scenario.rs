@@ -31,6 +31,10 @@ const ALL: &[Scenario] = &[
         run: |demo| rows(demo).boxed_local(),
     },
     Scenario {
+        name: "examples",
+        run: |demo| examples(demo).boxed_local(),
+    },
+    Scenario {
         name: "packets-are-counted",
         run: |demo| streams::packets_are_counted(demo).boxed_local(),
     },
@@ -87,6 +91,10 @@ const ALL: &[Scenario] = &[
         run: |demo| faults::data_store(demo).boxed_local(),
     },
     Scenario {
+        name: "fault-data-store-silent",
+        run: |demo| faults::data_store_silent(demo).boxed_local(),
+    },
+    Scenario {
         name: "fault-load-balancer",
         run: |demo| faults::load_balancer(demo).boxed_local(),
     },
@@ -105,6 +113,14 @@ const ALL: &[Scenario] = &[
     Scenario {
         name: "fault-no-agent",
         run: |demo| faults::no_agent(demo).boxed_local(),
+    },
+    Scenario {
+        name: "fault-agent-refused",
+        run: |demo| faults::agent_refused(demo).boxed_local(),
+    },
+    Scenario {
+        name: "adopted",
+        run: |demo| life_cycle::adopted(demo).boxed_local(),
     },
     Scenario {
         name: "delete",
@@ -175,4 +191,22 @@ async fn one(demo: &Demo, scenario: &Scenario) -> Result<String> {
 async fn rows(demo: &Demo) -> Result<String> {
     let rows = demo::rows::all(demo).await?;
     Ok(format!("{} rows read back", rows.len()))
+}
+
+/// Every example is accepted by the API server and the webhook, as it stands.
+async fn examples(demo: &Demo) -> Result<String> {
+    let folder = demo
+        .lab
+        .place()
+        .repository()
+        .join("examples")
+        .display()
+        .to_string();
+    let accepted = demo
+        .lab
+        .management()
+        .kubectl(["apply", "--dry-run=server", "-f", &folder])
+        .run()
+        .await?;
+    Ok(format!("{} accepted", accepted.lines().count()))
 }

@@ -64,6 +64,47 @@ pub(super) async fn data_store(demo: &Demo) -> Result<String> {
     named(tenant, "DataStoreReady", "DataStoreNotFound").await
 }
 
+/// A `DataStore` whose endpoint nobody answers at.
+pub(super) async fn data_store_silent(demo: &Demo) -> Result<String> {
+    let management = demo.lab.management();
+    let mut store = management.get(&["datastore", "default"]).await?;
+    if let Some(fields) = store.as_object_mut() {
+        fields.insert("metadata".into(), json!({ "name": "silent" }));
+        fields.remove("status");
+    }
+    merge(
+        &mut store,
+        &json!({ "spec": { "endpoints": [format!("{}:2379", network::NOWHERE)] } }),
+    );
+    management.apply(&store.to_string()).await?;
+    let tenant = faulty(
+        demo,
+        "fault-silent-store",
+        &json!({ "dataStore": "silent" }),
+    )
+    .await?;
+    let seen = tenant
+        .wait_reason("DataStoreReady", "DataStoreUnreachable", LIMIT)
+        .await;
+    // Once the store is said to be the good one, there is nothing left to wait for at deletion.
+    let good = management
+        .get(&["datastore", "default"])
+        .await?
+        .pointer("/spec/endpoints")
+        .cloned();
+    let patch = json!({ "spec": { "endpoints": good } }).to_string();
+    management
+        .kubectl(["patch", "datastore", "silent", "--type=merge", "-p", &patch])
+        .run()
+        .await?;
+    tenant.delete().await?;
+    management
+        .kubectl(["delete", "datastore", "silent", "--timeout=60s"])
+        .run()
+        .await?;
+    Ok(format!("DataStoreUnreachable: {}", seen?))
+}
+
 /// A load balancer that gives no address.
 pub(super) async fn load_balancer(demo: &Demo) -> Result<String> {
     let spec = json!({
@@ -132,6 +173,21 @@ pub(super) async fn no_agent(demo: &Demo) -> Result<String> {
     tunnel_works(demo).await?;
     demo.tenant.wait_ready().await?;
     Ok(format!("NoAgentConnected: {seen}"))
+}
+
+/// Agents that show a token made for somebody else.
+pub(super) async fn agent_refused(demo: &Demo) -> Result<String> {
+    let token = "--service-account-token-path=/var/run/secrets/kubernetes.io/serviceaccount/token";
+    let extra = |arguments: Value| json!({ "spec": { "addons": { "konnectivity": { "agent": { "extraArgs": arguments } } } } });
+    demo.tenant.patch(&extra(json!([token]))).await?;
+    let seen = demo
+        .tenant
+        .wait_reason("AgentsReady", "AgentNotAuthenticated", LIMIT)
+        .await;
+    demo.tenant.patch(&extra(Value::Null)).await?;
+    tunnel_works(demo).await?;
+    demo.tenant.wait_ready().await?;
+    Ok(format!("AgentNotAuthenticated: {}", seen?))
 }
 
 /// Runs `step` with packet filter rules in force in a network namespace.
