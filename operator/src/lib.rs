@@ -1,6 +1,7 @@
 //! warren-operator.
 
 pub mod admin;
+pub mod admission;
 pub mod api;
 pub mod args;
 pub mod backoff;

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use kube::ResourceExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::{ConditionType, DataStore, Finding, Reason, TenantControlPlane, unsupported};
 
@@ -147,7 +147,7 @@ pub fn tenant_control_plane(
     limits: &Limits,
 ) -> Review {
     let mut review = Review::default();
-    name(&object.name_any(), &mut review);
+    name(object, &mut review);
     kubernetes::review(&object.spec.kubernetes, &mut review);
     network::review(&object.spec, &mut review);
     ports::review(&object.spec, limits, &mut review);
@@ -169,8 +169,20 @@ pub fn data_store(object: &DataStore, before: Option<&DataStore>) -> Review {
 }
 
 /// The Service carries the name, and Services are DNS-1035 labels.
-fn name(name: &str, review: &mut Review) {
-    if !syntax::is_dns_1035_label(name) {
+fn name(object: &TenantControlPlane, review: &mut Review) {
+    let ObjectMeta {
+        name,
+        generate_name,
+        ..
+    } = &object.metadata;
+    let name = name
+        .clone()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| {
+            // Letters are put behind it.
+            format!("{}x", generate_name.as_deref().unwrap_or_default())
+        });
+    if !syntax::is_dns_1035_label(&name) {
         review.refuse(
             "metadata.name",
             name,

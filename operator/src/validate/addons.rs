@@ -122,9 +122,9 @@ fn egress(spec: &TenantControlPlaneSpec, review: &mut Review) {
             continue;
         };
         let message = format!(
-            "what --{flag} names is dialled through the tunnel, from the tenant's network, and cannot \
-             be reached before an agent is connected; set addons.konnectivity.server.controlPlaneEgress \
-             to Tunnel if that is meant, or to Direct to dial from the management cluster"
+            "--{flag} is dialled through the tunnel, from the tenant's network; set \
+             addons.konnectivity.server.controlPlaneEgress to Tunnel if that is meant, or to Direct \
+             to dial from here"
         );
         let field = format!("spec.controlPlane.deployment.extraArgs.apiServer[{index}]");
         review.warn(Reason::EgressUnstated, field, message);
