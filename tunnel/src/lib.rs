@@ -1,12 +1,16 @@
 //! The tunnel.
 pub mod admin;
 pub mod agent;
+pub mod authority;
 pub mod backoff;
 pub mod drain;
 pub mod flags;
+pub mod grpc;
 pub mod h2_limits;
 pub mod kube_client;
 pub mod metrics;
+pub mod protocol;
+pub mod tasks;
 pub mod telemetry;
 pub mod threads;
 pub mod tls;

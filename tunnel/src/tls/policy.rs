@@ -43,7 +43,11 @@ impl Policy {
     }
 
     pub(super) fn versions(&self) -> &'static [&'static SupportedProtocolVersion] {
-        if self.is_tls13_only { &ONLY_13 } else { &FROM_12 }
+        if self.is_tls13_only {
+            &ONLY_13
+        } else {
+            &FROM_12
+        }
     }
 
     pub(super) fn restrict(&self, mut provider: CryptoProvider) -> CryptoProvider {
