@@ -8,6 +8,7 @@ use crate::image::workload;
 use crate::machine::Machine;
 use crate::place::{Place, create_directory};
 use crate::programs::Programs;
+use crate::report::Table;
 use crate::worker::{self, Join};
 use crate::{cgroup, management, network, node};
 
@@ -173,6 +174,29 @@ pub async fn down(place: &Place) -> Result<()> {
     cgroup::remove(&machines);
     crate::place::remove_directory(&place.state())?;
     crate::place::remove_directory(&place.demo())
+}
+
+/// Which machines run, and which of their daemons.
+pub async fn status(place: &Place) -> Result<String> {
+    let programs = Programs::default();
+    let mut table = Table::new(&["machine", "state", "daemons"]);
+    for name in machines(place) {
+        let Some(machine) = Machine::attach(place, &programs, &name)? else {
+            table.row([name.as_str(), "down", ""]);
+            continue;
+        };
+        let mut running = Vec::new();
+        for unit in machine.units()? {
+            let state = if machine.is_running(&unit).await? {
+                ""
+            } else {
+                " (ended)"
+            };
+            running.push(unit + state);
+        }
+        table.row([name.as_str(), "up", &running.join(", ")]);
+    }
+    Ok(table.to_string())
 }
 
 /// The machines there are files of, and the two there may be namespaces of.

@@ -150,6 +150,16 @@ echo $! >"/run/units/$unit""#;
             .success())
     }
 
+    /// The daemons that were started in it.
+    pub fn units(&self) -> Result<Vec<String>> {
+        let folder = self.path("/run/units");
+        let entries = std::fs::read_dir(&folder).map_err(Error::file("read", &folder))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Ends a daemon with SIGTERM and waits for its end.
     pub async fn stop(&self, unit: &str) -> Result<()> {
         let script = format!("kill $(cat /run/units/{unit}) 2>/dev/null || true");

@@ -79,6 +79,8 @@ enum Verb {
         /// Only these; `lab test list` names them.
         scenarios: Vec<String>,
     },
+    /// Say which machines run, and which of their daemons.
+    Status,
     /// End and remove everything.
     Down,
     /// Stand in for a cloud's load balancer; the lab starts this by itself.
@@ -137,6 +139,7 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
             build, scenarios, ..
         } => test(place, build, &scenarios).await,
         Verb::Smoke => smoke(place).await,
+        Verb::Status => report::say(&e2e::lab::status(place).await?),
         Verb::Down => down(place).await,
         Verb::LoadBalancer { kubeconfig } => {
             let programs = Programs::default();
