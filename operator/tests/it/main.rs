@@ -5,3 +5,4 @@ mod crds;
 mod etcd;
 mod examples;
 mod support;
+mod tenant;
