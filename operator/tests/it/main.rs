@@ -1,5 +1,6 @@
 //! One test binary per crate: it links once.
 
+mod admission;
 mod api_server;
 mod crds;
 mod etcd;
