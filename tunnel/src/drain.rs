@@ -3,6 +3,7 @@
 //! `Running` → `Draining` (take nothing new, finish what is there) → `Forced` (end now). A stage
 //! never goes back. In comes a signal or a deadline, out comes a future each part can wait on.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,19 +65,21 @@ impl Trigger {
     }
 
     /// Turns SIGINT and SIGTERM into stages: the first starts the drain, the second forces it.
-    /// Returns once it is forced; a failure to listen for signals is an error of the start.
-    pub async fn follow_signals(&self) -> std::io::Result<()> {
+    /// Listens from now on; the future given back acts, and ends once it is forced.
+    pub fn follow_signals(&self) -> io::Result<impl Future<Output = ()> + Send + use<>> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        for stage in [Stage::Draining, Stage::Forced] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+        let trigger = self.clone();
+        Ok(async move {
+            for stage in [Stage::Draining, Stage::Forced] {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                tracing::info!(?stage, "signal received");
+                trigger.advance(stage);
             }
-            tracing::info!(?stage, "signal received");
-            self.advance(stage);
-        }
-        Ok(())
+        })
     }
 
     fn advance(&self, stage: Stage) {

@@ -85,6 +85,3 @@ pub fn issue(
         Stage::Serving(endpoint) => table::fill(control_plane, endpoint, observed, now).map(Some),
     }
 }
-
-#[cfg(test)]
-mod tests;

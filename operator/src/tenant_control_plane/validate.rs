@@ -199,6 +199,3 @@ fn https(endpoint: &str) -> String {
         format!("https://{endpoint}")
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,7 @@
 //! One test binary per crate: it links once.
 
-mod admission;
 mod api_server;
 mod crds;
 mod etcd;
 mod examples;
 mod support;
-mod tenant;

@@ -65,6 +65,18 @@ pub struct ServerArgs {
     /// Time between pings to an idle server; at least 30 s are kept.
     #[arg(long, default_value = "1h0m0s", value_parser = go_duration, value_name = "DURATION")]
     pub keepalive_time: Duration,
+    /// HTTP proxy on the way to the servers: http://HOST:PORT.
+    #[arg(
+        long,
+        env = "HTTPS_PROXY",
+        hide_env_values = true,
+        default_value = "",
+        value_name = "URL"
+    )]
+    pub https_proxy: String,
+    /// Servers that are reached without the proxy: addresses, networks, domains.
+    #[arg(long, env = "NO_PROXY", default_value = "", value_name = "LIST")]
+    pub no_proxy: String,
     /// Token shown to the servers; read again at each connect.
     #[arg(long, default_value = "", value_name = "PATH")]
     pub service_account_token_path: PathBuf,

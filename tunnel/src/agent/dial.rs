@@ -123,7 +123,7 @@ impl Dialer {
 
 /// Connects to the first address that answers; the next one joins in when one fails or is slow.
 /// With none left, the first failure is the answer, as in Go.
-async fn race(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialFailure> {
+pub async fn race(addresses: Vec<SocketAddr>) -> Result<TcpStream, DialFailure> {
     let mut waiting = addresses.into_iter();
     let mut running: FuturesUnordered<_> = waiting.next().map(connect).into_iter().collect();
     let mut first_failure = None;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::args::{Args, LeaseArgs, ServerArgs};
 use super::plan::CountSource;
+use super::proxy::Proxy;
 use crate::admin::listen_address;
 use crate::flags::{format_duration, string_slice};
 
@@ -52,6 +53,8 @@ pub struct Server {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Application protocols, `h2` last.
     pub alpn: Vec<String>,
+    /// The way there, when it is not direct.
+    pub proxy: Option<Proxy>,
     /// Token to show.
     pub token: Option<PathBuf>,
     /// Time between pings.
@@ -107,6 +110,10 @@ impl Settings {
         let server_port = port("proxy-server-port", args.server.proxy_server_port);
         let health_port = port("health-server-port", args.admin.health_server_port);
         let admin_port = port("admin-server-port", args.admin.admin_server_port);
+        let proxy = proxy(&args.server, server_port).unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            None
+        });
         check_server(&args.server, &mut mistakes);
         check_rest(args, &mut mistakes);
         let count_source = CountSource::parse(&args.leases.server_count_source);
@@ -120,7 +127,7 @@ impl Settings {
             return Err(mistakes);
         };
         Ok(Self {
-            server: server(&args.server, server_port),
+            server: server(&args.server, server_port, proxy),
             agent_id: match args.identity.agent_id.as_str() {
                 "" => Uuid::new_v4().to_string(),
                 id => id.to_owned(),
@@ -142,7 +149,16 @@ impl Settings {
     }
 }
 
-fn server(args: &ServerArgs, port: u16) -> Server {
+fn proxy(args: &ServerArgs, port: u16) -> Result<Option<Proxy>, String> {
+    Proxy::towards(
+        &args.proxy_server_host,
+        port,
+        &args.https_proxy,
+        &args.no_proxy,
+    )
+}
+
+fn server(args: &ServerArgs, port: u16, proxy: Option<Proxy>) -> Server {
     let mut alpn = string_slice(&args.alpn_proto);
     alpn.push("h2".to_owned());
     Server {
@@ -151,6 +167,7 @@ fn server(args: &ServerArgs, port: u16) -> Server {
         ca: args.ca_cert.clone(),
         identity: given(&args.agent_cert).zip(given(&args.agent_key)),
         alpn,
+        proxy,
         token: given(&args.service_account_token_path),
         keepalive: args.keepalive_time.max(SHORTEST_KEEPALIVE),
     }

@@ -1,1 +1,5 @@
 //! One test binary per crate: it links once.
+
+mod agent_servers;
+mod agent_streams;
+mod agent_support;
