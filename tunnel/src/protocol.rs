@@ -25,8 +25,10 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod budget;
 pub mod destination;
 pub mod framing;
 pub mod id;
 pub mod metadata;
 pub mod packet;
+pub mod table;
