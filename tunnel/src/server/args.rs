@@ -1,0 +1,230 @@
+//! The flags of `konnectivity-server`: the reference's, with its spelling and defaults, and a few of our own.
+//! In: a command line. Out: `Args` as typed; `settings.rs` says what they mean and whether they may be.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::flags::{Flags, Klog, go_duration};
+
+/// Accepts connections of kube-apiserver on one side, agents on the other, and relays between them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "konnectivity-server")]
+pub struct Args {
+    /// Where kube-apiserver connects.
+    #[command(flatten)]
+    pub frontend: FrontendArgs,
+    /// Where agents connect, and how they prove themselves.
+    #[command(flatten)]
+    pub agents: AgentArgs,
+    /// How this server is known among its replicas.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// The API server that answers TokenReviews and keeps leases.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+    /// What keeps one connection from hurting the others.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Health, metrics, profiling.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub klog: Klog,
+}
+
+impl Flags for Args {
+    const DEPRECATED: &'static [(&'static str, &'static str)] =
+        &[("warn-on-channel-limit", "it has no effect")];
+}
+
+/// Where kube-apiserver connects.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Frontend")]
+pub struct FrontendArgs {
+    /// Protocol of the frontend: 'grpc' or 'http-connect'.
+    #[arg(long, default_value = "grpc")]
+    pub mode: String,
+    /// Path of the Unix socket kube-apiserver connects to; empty means TCP with mutual TLS.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub uds_name: PathBuf,
+    /// Remove a socket that a former run left at --uds-name.
+    #[arg(long, default_value = "true")]
+    pub delete_existing_uds_file: bool,
+    /// Port of the frontend; 0 with --uds-name.
+    #[arg(long, default_value_t = 8090, value_name = "PORT")]
+    pub server_port: i32,
+    /// Address the frontend listens on; empty means every address.
+    #[arg(long, default_value = "", value_name = "ADDRESS")]
+    pub server_bind_address: String,
+    /// Certificate shown to frontends.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub server_cert: PathBuf,
+    /// Key of --server-cert.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub server_key: PathBuf,
+    /// Authority whose certificates frontends must show.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub server_ca_cert: PathBuf,
+    /// Time between pings to an idle gRPC frontend.
+    #[arg(long, default_value = "1h", value_parser = go_duration, value_name = "DURATION")]
+    pub frontend_keepalive_time: Duration,
+    /// Accepted; no effect: what waits for a frontend is bounded by --connection-buffer-bytes.
+    #[arg(long, default_value_t = 10, value_name = "PACKETS")]
+    pub frontend_write_channel_size: i32,
+}
+
+/// Where agents connect, and how they prove themselves.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Agents")]
+pub struct AgentArgs {
+    /// Port agents connect to.
+    #[arg(long, default_value_t = 8091, value_name = "PORT")]
+    pub agent_port: i32,
+    /// Address agents connect to; empty means every address.
+    #[arg(long, default_value = "", value_name = "ADDRESS")]
+    pub agent_bind_address: String,
+    /// Certificate shown to agents.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub cluster_cert: PathBuf,
+    /// Key of --cluster-cert.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub cluster_key: PathBuf,
+    /// Authority whose certificates agents must show; not together with tokens.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub cluster_ca_cert: PathBuf,
+    /// Namespace of the service account whose tokens agents show.
+    #[arg(long, default_value = "")]
+    pub agent_namespace: String,
+    /// Service account whose tokens agents show.
+    #[arg(long, default_value = "")]
+    pub agent_service_account: String,
+    /// Audience that agents' tokens must be made for.
+    #[arg(long, default_value = "")]
+    pub authentication_audience: String,
+    /// How an agent is chosen for a dial: list of 'default', 'destHost', 'defaultRoute'; the first that knows one wins.
+    #[arg(long, default_value = "default", value_name = "STRATEGIES")]
+    pub proxy_strategies: String,
+    /// Time between pings to an idle agent.
+    #[arg(long, default_value = "1h", value_parser = go_duration, value_name = "DURATION")]
+    pub keepalive_time: Duration,
+    /// How long one agent may take to answer a dial; 0 leaves it to the 10 s that a dial may take in all.
+    #[arg(long, default_value = "0s", value_parser = go_duration, value_name = "DURATION")]
+    pub backend_dial_timeout: Duration,
+    /// Accepted; no effect: what waits is bounded in bytes.
+    #[arg(long, default_value_t = 10, value_name = "PACKETS")]
+    pub xfr_channel_size: i32,
+    /// Accepted; no effect.
+    #[arg(long, default_value = "true")]
+    pub warn_on_channel_limit: bool,
+    /// TLS 1.2 cipher suites by their Go names; TLS 1.3 has its own.
+    #[arg(long, value_name = "SUITES")]
+    pub cipher_suites: Vec<String>,
+    /// Lowest TLS version: VersionTLS12 or VersionTLS13.
+    #[arg(long, default_value = "", value_name = "VERSION")]
+    pub tls_min_version: String,
+}
+
+/// How this server is known among its replicas.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Identity")]
+pub struct IdentityArgs {
+    /// Unique name of this server [default: a random UUID].
+    #[arg(long, env = "PROXY_SERVER_ID", default_value = "", value_name = "ID")]
+    pub server_id: String,
+    /// Number of servers to tell agents of; with leases, the larger of this and the live leases.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub server_count: i32,
+    /// How long open connections may go on after a signal; 0 ends them at once.
+    #[arg(long, default_value = "0s", value_parser = go_duration, value_name = "DURATION")]
+    pub graceful_shutdown_timeout: Duration,
+}
+
+/// The API server that answers TokenReviews and keeps leases.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct KubernetesArgs {
+    /// Kubeconfig of the API server; empty means that of the cluster this runs in.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub kubeconfig: PathBuf,
+    /// Requests a second to the API server; 0 means 5.
+    #[arg(long, default_value_t = 0.0, value_name = "QPS")]
+    pub kubeconfig_qps: f32,
+    /// Requests that may be sent at once; 0 means 10.
+    #[arg(long, default_value_t = 0, value_name = "REQUESTS")]
+    pub kubeconfig_burst: i32,
+    /// Accepted; requests are JSON.
+    #[arg(
+        long,
+        default_value = "application/vnd.kubernetes.protobuf",
+        value_name = "TYPE"
+    )]
+    pub kube_api_content_type: String,
+    /// Announce this server by a lease and count those of the others.
+    #[arg(long)]
+    pub enable_lease_controller: bool,
+    /// Namespace of the leases.
+    #[arg(long, default_value = "kube-system", value_name = "NAMESPACE")]
+    pub lease_namespace: String,
+    /// Labels of the leases: key=value[,key=value].
+    #[arg(
+        long,
+        default_value = "k8s-app=konnectivity-server",
+        value_name = "LABELS"
+    )]
+    pub lease_label: String,
+}
+
+/// What keeps one connection from hurting the others.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits (not in the reference)")]
+pub struct LimitArgs {
+    /// How long a connection with more than 1 MiB waiting may drain nothing before it is closed.
+    #[arg(long, default_value = "2s", value_parser = go_duration, value_name = "DURATION")]
+    pub stalled_connection_timeout: Duration,
+    /// Bytes that may wait for one frontend; at this many, 500 ms without progress close it.
+    #[arg(long, default_value_t = 8 << 20, value_name = "BYTES")]
+    pub connection_buffer_bytes: usize,
+    /// Connections of frontends at the same time; further ones are refused.
+    #[arg(long, default_value_t = 20_000, value_name = "COUNT")]
+    pub max_connections: usize,
+    /// Dials that may wait for an answer at the same time; further ones are refused.
+    #[arg(long, default_value_t = 1024, value_name = "COUNT")]
+    pub max_pending_dials: usize,
+    /// Agent connections at the same time; further ones are refused.
+    #[arg(long, default_value_t = 2000, value_name = "COUNT")]
+    pub max_agents: usize,
+}
+
+/// Health, metrics, profiling.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Health and metrics")]
+pub struct AdminArgs {
+    /// Port of /metrics for administrators.
+    #[arg(long, default_value_t = 8095, value_name = "PORT")]
+    pub admin_port: i32,
+    /// Address of the admin port; empty means every address.
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub admin_bind_address: String,
+    /// Port of /healthz, /readyz and /metrics.
+    #[arg(long, default_value_t = 8092, value_name = "PORT")]
+    pub health_port: i32,
+    /// Address of the health port; empty means every address.
+    #[arg(long, default_value = "", value_name = "ADDRESS")]
+    pub health_bind_address: String,
+    /// Accepted; Go's profiles have no counterpart here.
+    #[arg(long)]
+    pub enable_profiling: bool,
+    /// Accepted together with --enable-profiling.
+    #[arg(long)]
+    pub enable_contention_profiling: bool,
+}
+
+/// An empty path means that there is none; clap's own parser refuses it.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a clap value parser")]
+fn path(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(text))
+}

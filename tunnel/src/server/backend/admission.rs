@@ -1,0 +1,227 @@
+//! `AgentService.Connect`: an agent says who it is, proves it, and becomes a backend until its stream ends.
+//! In: one request. Out: the reference's response headers at once, a backend for strategies to choose, a status at the end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{HeaderMap, Request};
+use tokio::sync::watch;
+
+use super::inbox::Patience;
+use super::{Backend, driver};
+use crate::grpc::{self, PacketReader, PacketWriter, Status};
+use crate::protocol::metadata::{self, Identifiers, MetadataError};
+use crate::server::auth::Proof;
+use crate::server::backends::{Backends, Membership};
+use crate::server::metrics::Metrics;
+
+/// What every agent needs to be let in.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Our name.
+    pub(crate) server_id: String,
+    /// How many servers agents are told of: never fewer than the flag, never fewer than the live leases.
+    pub(crate) server_count: usize,
+    /// Live servers by their leases; 0 when leases are off.
+    pub(crate) live: watch::Receiver<usize>,
+    /// How agents prove themselves.
+    pub(crate) proof: Proof,
+    /// Where they go.
+    pub(crate) backends: Arc<Backends>,
+    /// Budget of their connections.
+    pub(crate) patience: Patience,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+}
+
+/// Who an agent says it is.
+#[derive(Debug)]
+struct Claim {
+    agent: String,
+    identifiers: Identifiers,
+    authorization: Vec<String>,
+}
+
+impl Gate {
+    /// Serves one stream of an agent's connection.
+    pub(crate) async fn connect(
+        self: Arc<Self>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        if let Err(status) = grpc::check(&request, "AgentService", "Connect") {
+            return grpc::refuse(&mut respond, &status);
+        }
+        let (parts, body) = request.into_parts();
+        let claim = match self.admit(&parts.headers).await {
+            Ok(claim) => claim,
+            Err(error) => {
+                tracing::warn!(error, "an agent is refused");
+                return grpc::refuse(&mut respond, &Status::unknown(error));
+            }
+        };
+        let count = self.server_count.max(*self.live.borrow());
+        let headers = [
+            (metadata::SERVER_ID, self.server_id.clone()),
+            (metadata::SERVER_COUNT, count.to_string()),
+        ];
+        match grpc::accept(&mut respond, &headers) {
+            Ok(stream) => {
+                self.drive(claim, PacketReader::new(body), PacketWriter::new(stream))
+                    .await
+            }
+            Err(error) => tracing::debug!(%error, "an agent left before it was answered"),
+        }
+    }
+
+    async fn admit(&self, headers: &HeaderMap) -> Result<Claim, String> {
+        let claim = Claim::read(headers)?;
+        self.proof
+            .check(&claim.authorization)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(claim)
+    }
+
+    async fn drive(
+        &self,
+        claim: Claim,
+        reader: PacketReader<crate::protocol::packet::FromAgent>,
+        mut writer: PacketWriter,
+    ) {
+        let backend = Backend::new(
+            claim.agent,
+            claim.identifiers,
+            self.patience,
+            self.metrics.clone(),
+        );
+        let stay = Stay::begin(&self.backends, Arc::clone(&backend), &self.metrics);
+        tracing::info!(
+            agent = backend.agent(),
+            agents = self.backends.len(),
+            "agent connected"
+        );
+        let ended = tokio::select! {
+            ended = driver::read(Arc::clone(&backend), reader) => ended,
+            ended = driver::write(&backend, &mut writer) => ended,
+        };
+        drop(stay);
+        match ended {
+            Ok(()) => {
+                tracing::info!(agent = backend.agent(), "agent left");
+                drop(writer.finish(&Status::ok()));
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(agent = backend.agent(), %error, cause, "agent lost");
+                drop(writer.finish(&error.status()));
+            }
+        }
+    }
+}
+
+/// An agent's time with us. Whatever ends it, it leaves the list first and then everybody who waits for it is told.
+struct Stay<'a> {
+    membership: Option<Membership>,
+    backend: Arc<Backend>,
+    metrics: &'a Metrics,
+}
+
+impl<'a> Stay<'a> {
+    fn begin(backends: &Arc<Backends>, backend: Arc<Backend>, metrics: &'a Metrics) -> Self {
+        metrics.connect_streams.inc();
+        Self {
+            membership: Some(backends.admit(Arc::clone(&backend))),
+            backend,
+            metrics,
+        }
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        drop(self.membership.take());
+        driver::lose(&self.backend);
+        self.metrics.connect_streams.dec();
+    }
+}
+
+impl Claim {
+    fn read(headers: &HeaderMap) -> Result<Self, String> {
+        let text = |error: MetadataError| error.to_string();
+        let agents = values(headers, metadata::AGENT_ID);
+        let identifiers = values(headers, metadata::AGENT_IDENTIFIERS);
+        Ok(Self {
+            agent: metadata::agent_id(agents.iter().map(String::as_str)).map_err(text)?,
+            identifiers: metadata::agent_identifiers(identifiers.iter().map(String::as_str))
+                .map_err(text)?,
+            authorization: values(headers, metadata::AUTHORIZATION),
+        })
+    }
+}
+
+fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.get_all(name).iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    http::HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    fn refusal(pairs: &[(&'static str, &'static str)]) -> String {
+        Claim::read(&headers(pairs))
+            .map(drop)
+            .expect_err("must be refused")
+    }
+
+    #[test]
+    fn agent_says_who_it_is() {
+        let claim = Claim::read(&headers(&[
+            ("agentid", "a1"),
+            ("agentidentifiers", "host=n1&ipv4=10.0.0.1"),
+            ("authorization", "Bearer x"),
+        ]))
+        .expect("legal");
+        assert_eq!(claim.agent, "a1");
+        assert_eq!(claim.identifiers.ipv4, ["10.0.0.1"]);
+        assert_eq!(claim.authorization, ["Bearer x"]);
+    }
+
+    #[test]
+    fn name_may_be_empty_but_not_absent_or_doubled() {
+        assert!(Claim::read(&headers(&[("agentid", "")])).is_ok());
+        assert_eq!(refusal(&[]), "expected one agent ID in the context, got []");
+        assert_eq!(
+            refusal(&[("agentid", "a"), ("agentid", "b")]),
+            "expected one agent ID in the context, got [a b]"
+        );
+    }
+
+    #[test]
+    fn at_most_one_set_of_identifiers_is_taken() {
+        let refused = refusal(&[
+            ("agentid", "a"),
+            ("agentidentifiers", "host=x"),
+            ("agentidentifiers", "host=y"),
+        ]);
+        assert!(
+            refused.starts_with("expected at most one set of agent identifiers"),
+            "{refused}"
+        );
+    }
+}

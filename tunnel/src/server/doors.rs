@@ -1,0 +1,204 @@
+//! What happens to a socket once it is accepted: the handshake its listener asks for, then the protocol it speaks.
+//! In: a socket. Out: a future that serves it to its end, with every deadline that keeps a silent client from staying.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::backend::admission::Gate;
+use super::frontend::{Dialer, grpc as proxy, http_connect};
+use super::h2_connection::{self, ConnectionError};
+use super::listener::Socket;
+use super::metrics::Metrics;
+use super::settings::{self, Mode};
+use crate::authority::LegalAuthority;
+use crate::grpc::{self, PacketReader, PacketWriter};
+use crate::h2_limits;
+use crate::tls::Acceptor;
+
+/// A TLS handshake must be over within this.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes at the same time: they are the dearest thing a stranger can ask for.
+const HANDSHAKES: usize = 32;
+
+/// Why a client was not served to an orderly end.
+#[derive(Debug, thiserror::Error)]
+enum DoorError {
+    #[error("TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("TLS handshake not over within {HANDSHAKE:?}")]
+    Slow,
+    #[error("connection failed")]
+    Http2(#[from] ConnectionError),
+    #[error("CONNECT failed")]
+    Connect(#[from] http_connect::ConnectError),
+}
+
+/// Where agents come in.
+#[derive(Debug)]
+pub(crate) struct AgentDoor {
+    tls: Tls,
+    gate: Arc<Gate>,
+    keepalive: Duration,
+}
+
+impl AgentDoor {
+    /// Agents must get through `tls` and then `gate`.
+    pub(crate) fn new(tls: Acceptor, gate: Gate, keepalive: Duration) -> Self {
+        Self {
+            tls: Tls::new(tls),
+            gate: Arc::new(gate),
+            keepalive,
+        }
+    }
+
+    /// Serves one agent's connection.
+    pub(crate) fn serve(&self, socket: Socket) -> impl Future<Output = ()> + Send + 'static {
+        let (tls, gate, keepalive) = (self.tls.clone(), Arc::clone(&self.gate), self.keepalive);
+        async move {
+            let served = async {
+                let socket = tls.accept(socket).await?;
+                h2_connection::serve(
+                    socket,
+                    &h2_limits::server(),
+                    keepalive,
+                    |request, respond| Arc::clone(&gate).connect(request, respond),
+                )
+                .await?;
+                Ok(())
+            };
+            report("agent", served.await);
+        }
+    }
+}
+
+/// Where frontends come in.
+#[derive(Debug)]
+pub(crate) struct FrontendDoor {
+    tls: Option<Tls>,
+    visit: Visit,
+}
+
+/// What a frontend's connection needs.
+#[derive(Clone, Debug)]
+struct Visit {
+    mode: Mode,
+    keepalive: Duration,
+    dialer: Dialer,
+    metrics: Metrics,
+}
+
+impl FrontendDoor {
+    /// Frontends dial through `dialer`.
+    pub(crate) fn new(
+        settings: &settings::Frontend,
+        tls: Option<Acceptor>,
+        dialer: Dialer,
+        metrics: Metrics,
+    ) -> Self {
+        let visit = Visit {
+            mode: settings.mode,
+            keepalive: settings.keepalive,
+            dialer,
+            metrics,
+        };
+        Self {
+            tls: tls.map(Tls::new),
+            visit,
+        }
+    }
+
+    /// Serves one frontend's connection.
+    pub(crate) fn serve(&self, socket: Socket) -> impl Future<Output = ()> + Send + 'static {
+        let (tls, visit) = (self.tls.clone(), self.visit.clone());
+        async move {
+            let served = async {
+                match tls {
+                    Some(tls) => visit.speak(tls.accept(socket).await?).await,
+                    None => visit.speak(socket).await,
+                }
+            };
+            report("frontend", served.await);
+        }
+    }
+}
+
+impl Visit {
+    async fn speak<S>(self, socket: S) -> Result<(), DoorError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        match self.mode {
+            Mode::HttpConnect => Ok(http_connect::serve(socket, self.dialer, self.metrics).await?),
+            Mode::Grpc => {
+                let socket = LegalAuthority::new(socket);
+                let keepalive = self.keepalive;
+                let stream = |request, respond| self.clone().proxy(request, respond);
+                Ok(h2_connection::serve(socket, &h2_limits::server(), keepalive, stream).await?)
+            }
+        }
+    }
+
+    async fn proxy(self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        if let Err(status) = grpc::check(&request, "ProxyService", "Proxy") {
+            return grpc::refuse(&mut respond, &status);
+        }
+        let served = match grpc::accept(&mut respond, &[]) {
+            Ok(stream) => {
+                let reader = PacketReader::new(request.into_body());
+                proxy::serve(reader, PacketWriter::new(stream), self.dialer, self.metrics).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "a frontend's stream ended early");
+        }
+    }
+}
+
+/// TLS with a deadline and a limit on handshakes at once.
+#[derive(Clone, Debug)]
+struct Tls {
+    acceptor: Acceptor,
+    places: Arc<Semaphore>,
+}
+
+impl Tls {
+    fn new(acceptor: Acceptor) -> Self {
+        Self {
+            acceptor,
+            places: Arc::new(Semaphore::new(HANDSHAKES)),
+        }
+    }
+
+    async fn accept<S>(&self, socket: S) -> Result<tokio_rustls::server::TlsStream<S>, DoorError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let handshake = async {
+            let _place = self.places.acquire().await;
+            self.acceptor.accept(socket).await
+        };
+        let done = timeout(HANDSHAKE, handshake)
+            .await
+            .map_err(|_elapsed| DoorError::Slow)?;
+        done.map_err(DoorError::Handshake)
+    }
+}
+
+/// One line for each client that ended badly; a hang-up is nobody's fault.
+fn report(whom: &'static str, served: Result<(), DoorError>) {
+    if let Err(error) = served {
+        let cause = error.source().map(ToString::to_string);
+        tracing::debug!(whom, %error, cause, "connection ended");
+    }
+}

@@ -1,0 +1,197 @@
+//! What every frontend does: find an agent, dial, try another one if the agent failed, answer in time.
+//! In: a destination. Out: a [`Connection`], or the reason why there is none, within [`ANSWER`] in all.
+//! It does not know how its client speaks, nor how agents are reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::backend::{Backend, Connection, DialFailure};
+use super::backends::Backends;
+use super::metrics::{DialFailureReason, Metrics};
+use super::settings::Limits;
+use crate::protocol::destination::Destination;
+
+pub(crate) mod connect_request;
+pub(crate) mod grpc;
+
+pub(crate) mod http_connect;
+
+/// Every dial is answered within this: the budget of a webhook, which kube-apiserver does not pass on.
+const ANSWER: Duration = Duration::from_secs(10);
+/// An agent dials for 5 s at most. Silent for longer, it is not asked any more while another one is there.
+const SILENCE: Duration = Duration::from_secs(6);
+
+/// Why a frontend gets no connection. The texts reach users through kube-apiserver.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DialError {
+    /// No strategy knows an agent.
+    #[error("No agent available")]
+    NoAgent,
+    /// The agent tried, and this is what it says.
+    #[error("{0}")]
+    Refused(String),
+    /// Every agent that was asked went away.
+    #[error("agent {0} was lost while it dialled")]
+    AgentLost(String),
+    /// Nobody answered in time.
+    #[error("timed out waiting for backend dial")]
+    TimedOut,
+    /// The frontend gave up.
+    #[error("dial cancelled")]
+    Cancelled,
+    /// Too many dials wait already.
+    #[error("too many dials are waiting for agents (--max-pending-dials)")]
+    TooMany,
+}
+
+/// Dials on behalf of frontends.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    backends: Arc<Backends>,
+    pending: Arc<Semaphore>,
+    attempt: Option<Duration>,
+    metrics: Metrics,
+}
+
+impl Dialer {
+    /// Dials through `backends` within `limits`.
+    pub(crate) fn new(backends: Arc<Backends>, limits: &Limits, metrics: Metrics) -> Self {
+        let pending = Arc::new(Semaphore::new(limits.pending_dials));
+        Self {
+            backends,
+            pending,
+            attempt: limits.backend_dial,
+            metrics,
+        }
+    }
+
+    /// Opens a connection to `destination`. Dropping the future cancels the dial at the agent.
+    pub(crate) async fn dial(&self, destination: &Destination) -> Result<Connection, DialError> {
+        let started = Instant::now();
+        let pending = Pending::new(&self.metrics);
+        let result = self.first_answer(destination, started + ANSWER).await;
+        pending.answered();
+        match &result {
+            Ok(_) => self
+                .metrics
+                .dial_duration
+                .observe(started.elapsed().as_secs_f64()),
+            Err(error) => {
+                self.metrics.dial_failed(error.reason());
+                tracing::info!(%destination, %error, "dial failed");
+            }
+        }
+        result
+    }
+
+    /// A dial has no effect before its answer, so one that died with its agent may be repeated.
+    async fn first_answer(
+        &self,
+        destination: &Destination,
+        deadline: Instant,
+    ) -> Result<Connection, DialError> {
+        let _waiting = self
+            .pending
+            .try_acquire()
+            .map_err(|_full| DialError::TooMany)?;
+        let (mut tried, mut last) = (Vec::new(), DialError::NoAgent);
+        while let Some(backend) = self.backends.pick(destination.host(), &tried) {
+            tried.push(backend.id());
+            if tried.len() > 1 {
+                self.metrics.dial_retries.inc();
+            }
+            let alone = self.backends.pick(destination.host(), &tried).is_none();
+            last = match self
+                .attempt(&backend, destination, deadline, Company::of(alone))
+                .await
+            {
+                Ok(connection) => return Ok(connection),
+                Err(error @ (DialError::AgentLost(_) | DialError::TimedOut)) => error,
+                Err(error) => return Err(error),
+            };
+            tracing::info!(agent = backend.agent(), %destination, error = %last, "agent failed a dial");
+            if Instant::now() >= deadline {
+                return Err(DialError::TimedOut);
+            }
+        }
+        Err(last)
+    }
+
+    async fn attempt(
+        &self,
+        backend: &Arc<Backend>,
+        destination: &Destination,
+        deadline: Instant,
+        company: Company,
+    ) -> Result<Connection, DialError> {
+        let patience = match (self.attempt, company) {
+            (Some(flag), _) => flag,
+            (None, Company::Others) => SILENCE,
+            (None, Company::Alone) => ANSWER,
+        };
+        let until = deadline.min(Instant::now() + patience);
+        match timeout_at(until, backend.dial(destination)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(DialFailure::Refused(text))) => Err(DialError::Refused(text)),
+            Ok(Err(DialFailure::Lost)) => Err(DialError::AgentLost(backend.agent().to_owned())),
+            Err(_elapsed) => Err(DialError::TimedOut),
+        }
+    }
+}
+
+/// Whether another agent could be asked instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Alone,
+    Others,
+}
+
+impl Company {
+    fn of(alone: bool) -> Self {
+        if alone { Self::Alone } else { Self::Others }
+    }
+}
+
+impl DialError {
+    fn reason(&self) -> DialFailureReason {
+        match self {
+            Self::NoAgent | Self::TooMany => DialFailureReason::NoAgent,
+            Self::Refused(_) => DialFailureReason::ErrorResponse,
+            Self::AgentLost(_) => DialFailureReason::BackendClose,
+            Self::TimedOut => DialFailureReason::BackendDialTimeout,
+            Self::Cancelled => DialFailureReason::FrontendClose,
+        }
+    }
+}
+
+/// Counts a dial as pending while it lives, and as given up by its frontend when it is dropped unanswered.
+struct Pending<'a> {
+    metrics: &'a Metrics,
+    given_up: Option<DialFailureReason>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.pending_dials.inc();
+        Self {
+            metrics,
+            given_up: Some(DialFailureReason::FrontendClose),
+        }
+    }
+
+    fn answered(mut self) {
+        self.given_up = None;
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.metrics.pending_dials.dec();
+        if let Some(reason) = self.given_up {
+            self.metrics.dial_failed(reason);
+        }
+    }
+}
