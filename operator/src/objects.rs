@@ -54,7 +54,7 @@ impl std::fmt::Display for Reference {
 }
 
 /// One desired object: exactly the fields we own, and nothing we have no opinion on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Which object.
     pub reference: Reference,

@@ -232,4 +232,6 @@ fn holds_key_of(certificate: &X509Certificate<'_>, key: &rcgen::KeyPair) -> bool
 }
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 mod tests;

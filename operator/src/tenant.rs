@@ -27,6 +27,8 @@ use tracing::Instrument as _;
 
 use crate::api::TenantControlPlane;
 
+pub use connect::Reach;
+
 pub mod apply;
 pub mod build;
 pub mod call;
@@ -53,12 +55,15 @@ pub struct Tenants {
     pub recorder: Recorder,
     /// Our agent's image, with tag or digest.
     pub agent_image: String,
+    /// From where tenants are dialled.
+    pub reach: Reach,
 }
 
 impl std::fmt::Debug for Tenants {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tenants")
             .field("agent_image", &self.agent_image)
+            .field("reach", &self.reach)
             .finish_non_exhaustive()
     }
 }

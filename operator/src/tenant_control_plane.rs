@@ -14,6 +14,9 @@ pub mod issue;
 pub mod observed;
 pub mod validate;
 
+#[cfg(test)]
+mod fixtures;
+
 pub use build::build;
 pub use control_plane::{ControlPlane, Endpoint, Stage};
 pub use issue::{Pki, issue};

@@ -177,3 +177,8 @@ fn judge_age(certificate: &X509Certificate<'_>, now: Timestamp) -> Verdict {
         Verdict::Keep { renew_at }
     }
 }
+
+/// The names a certificate serves under; none when it cannot be read.
+pub fn names(pem: &str) -> BTreeSet<San> {
+    with_certificate(pem, sans).unwrap_or_default()
+}

@@ -1,7 +1,8 @@
 //! The way into a tenant: from the administrator's Secret to a client.
 //!
 //! The operator dials the tenant's Service by its cluster address, so neither DNS nor the exposed endpoint need to
-//! work for it, and expects the certificate of `<name>.<namespace>.svc`.
+//! work for it, and expects the certificate of `<name>.<namespace>.svc`. Run outside the management cluster, it dials
+//! the endpoint ([`Reach`]).
 
 use std::time::Duration;
 
@@ -10,10 +11,21 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, ResourceExt};
 
 use super::call::{CallError, call};
+use super::inputs::HostPort;
 use super::object::checksum;
 use crate::api::TenantControlPlane;
 use crate::labels;
 use crate::names::{Names, SecretName, key};
+
+/// From where tenants are dialled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// From inside the management cluster: the Service's cluster address.
+    #[default]
+    Service,
+    /// From anywhere: the endpoint that nodes use.
+    Endpoint,
+}
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -62,8 +74,8 @@ pub enum ConnectError {
 pub struct Access {
     /// Where the API server answers inside the management cluster.
     pub url: String,
-    /// The name its certificate has to carry.
-    pub server_name: String,
+    /// The name its certificate has to carry, when that is not the host of the URL.
+    pub server_name: Option<String>,
     /// The kubeconfig with the credentials.
     kubeconfig: String,
     /// Where it was found, for error texts.
@@ -98,7 +110,7 @@ impl Access {
             url: self.url.clone(),
             source,
         })?;
-        config.tls_server_name = Some(self.server_name.clone());
+        config.tls_server_name.clone_from(&self.server_name);
         config.connect_timeout = Some(CONNECT);
         config.proxy_url = None;
         Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
@@ -106,40 +118,67 @@ impl Access {
 }
 
 /// Reads from the management cluster how the tenant is reached.
-pub async fn access(management: &Client, tcp: &TenantControlPlane) -> Result<Access, ConnectError> {
+pub async fn access(
+    management: &Client,
+    reach: Reach,
+    tcp: &TenantControlPlane,
+) -> Result<Access, ConnectError> {
     let namespace = tcp.namespace().unwrap_or_default();
     let names = Names::new(namespace.clone(), tcp.name_any())
         .map_err(|error| ConnectError::Missing(error.to_string()))?;
     let secrets: Api<Secret> = Api::namespaced(management.clone(), &namespace);
-    let services: Api<Service> = Api::namespaced(management.clone(), &namespace);
     let admin = names.secret(SecretName::AdminKubeconfig);
     let authority = names.secret(SecretName::ClusterAuthority);
-    let (admin_secret, authority_secret, service) = tokio::join!(
+    let (admin_secret, authority_secret, address) = tokio::join!(
         call(secrets.get_opt(&admin)),
         call(secrets.get_opt(&authority)),
-        call(services.get_opt(names.name())),
+        address(management, reach, tcp, &names),
     );
     let admin_secret = there(admin_secret, format!("Secret {admin}"))?;
     let authority_secret = there(authority_secret, format!("Secret {authority}"))?;
-    let service = there(service, format!("Service {}", names.name()))?;
 
-    let asked = tcp
-        .annotations()
-        .get(labels::KUBECONFIG_SECRET_KEY)
-        .map(String::as_str);
-    let (found, kubeconfig) = credentials(&admin_secret, asked)
+    let asked = tcp.annotations().get(labels::KUBECONFIG_SECRET_KEY);
+    let (found, kubeconfig) = credentials(&admin_secret, asked.map(String::as_str))
         .ok_or_else(|| ConnectError::Missing(format!("a kubeconfig in Secret {admin}")))?;
     let certificate = text(&authority_secret, key::CA_CRT)
         .ok_or_else(|| ConnectError::Missing(format!("{} in Secret {authority}", key::CA_CRT)))?;
     Ok(Access {
-        url: address(&service).ok_or_else(|| {
-            ConnectError::Missing(format!("the address of Service {}", names.name()))
-        })?,
-        server_name: names.service_host(),
+        url: address?,
+        server_name: match reach {
+            Reach::Service => Some(names.service_host()),
+            Reach::Endpoint => None,
+        },
         kubeconfig,
         found_in: (admin, found.to_owned()),
         authority: certificate,
     })
+}
+
+async fn address(
+    management: &Client,
+    reach: Reach,
+    tcp: &TenantControlPlane,
+    names: &Names,
+) -> Result<String, ConnectError> {
+    let endpoint = match reach {
+        Reach::Endpoint => {
+            let status = tcp.status.as_ref();
+            status.and_then(|status| status.control_plane_endpoint.clone())
+        }
+        Reach::Service => {
+            let services: Api<Service> = Api::namespaced(management.clone(), names.namespace());
+            let found = call(services.get_opt(names.name())).await;
+            let service = there(found, format!("Service {}", names.name()))?;
+            cluster_address(&service).map(|address| address.to_string())
+        }
+    };
+    match endpoint {
+        Some(endpoint) => Ok(format!("https://{endpoint}")),
+        None => Err(ConnectError::Missing(format!(
+            "the address of {}",
+            names.name()
+        ))),
+    }
 }
 
 fn there<T>(found: Result<Option<T>, CallError>, what: String) -> Result<T, ConnectError> {
@@ -165,21 +204,59 @@ fn text(secret: &Secret, key: &str) -> Option<String> {
     String::from_utf8(bytes.0.clone()).ok()
 }
 
-/// The Service's address and the port of kube-apiserver, as a URL.
-fn address(service: &Service) -> Option<String> {
+/// The Service's address and the port of kube-apiserver.
+fn cluster_address(service: &Service) -> Option<HostPort> {
     let spec = service.spec.as_ref()?;
-    let host = spec
-        .cluster_ip
-        .as_deref()
-        .filter(|host| !host.is_empty() && *host != "None")?;
+    let host = spec.cluster_ip.as_deref();
+    let host = host.filter(|host| !host.is_empty() && *host != "None")?;
     let ports = spec.ports.as_deref().unwrap_or_default();
     let named = ports
         .iter()
         .find(|port| port.name.as_deref() == Some("kube-apiserver"));
     let port = u16::try_from(named.or_else(|| ports.first())?.port).ok()?;
-    let endpoint = super::inputs::HostPort {
+    Some(HostPort {
         host: host.to_owned(),
         port,
-    };
-    Some(format!("https://{endpoint}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(spec: &serde_json::Value) -> Service {
+        serde_json::from_value(json!({ "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn the_port_of_the_api_server_is_taken_by_name() {
+        let ports = json!([
+            { "name": "konnectivity-server", "port": 8132 },
+            { "name": "kube-apiserver", "port": 6443 },
+        ]);
+        let found = cluster_address(&service(
+            &json!({ "clusterIP": "10.0.0.7", "ports": ports }),
+        ));
+        assert_eq!(found.unwrap().to_string(), "10.0.0.7:6443");
+        let v6 = cluster_address(&service(&json!({ "clusterIP": "fd00::7", "ports": ports })));
+        assert_eq!(v6.unwrap().to_string(), "[fd00::7]:6443");
+        assert_eq!(
+            cluster_address(&service(&json!({ "clusterIP": "None", "ports": ports }))),
+            None
+        );
+    }
+
+    #[test]
+    fn the_key_the_user_names_is_the_only_one_taken() {
+        let data = json!({ "data": { "admin.conf": "YQ==", "super-admin.conf": "Yg==" } });
+        let secret: Secret = serde_json::from_value(data).unwrap();
+        assert_eq!(
+            credentials(&secret, None).unwrap(),
+            ("super-admin.conf", "b".to_owned())
+        );
+        assert_eq!(credentials(&secret, Some("admin.conf")).unwrap().1, "a");
+        assert_eq!(credentials(&secret, Some("other")), None);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::{ApiResource, DynamicObject, TypeMeta};
 use serde_json::Value;
 
 use super::build::is_optional;
@@ -19,10 +19,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// Takes one up.
-    pub fn insert(&mut self, resource: ApiResource, object: DynamicObject) {
-        self.objects
-            .insert(Key::of(&resource, &object), (resource, object));
+    /// Takes one up. Items of a list do not say what they are.
+    pub fn insert(&mut self, resource: ApiResource, mut object: DynamicObject) {
+        object.types = Some(TypeMeta {
+            api_version: resource.api_version.clone(),
+            kind: resource.kind.clone(),
+        });
+        let key = Key::of(&resource, &object);
+        self.objects.insert(key, (resource, object));
     }
 
     /// The object of that name, when it carries our label.

@@ -98,7 +98,7 @@ async fn visit(
     session: &mut Option<Session>,
     tenants: &Tenants,
 ) -> Result<pass::Done, PassError> {
-    let access = connect::access(&tenants.client, tcp).await?;
+    let access = connect::access(&tenants.client, tenants.reach, tcp).await?;
     let client = enter(&access, session).await?;
     pass::converge(tcp, &access, &client, &tenants.agent_image).await
 }

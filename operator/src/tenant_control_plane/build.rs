@@ -80,3 +80,6 @@ fn forbid_tunnel(control_plane: &ControlPlane, objects: &mut Objects<Desired>) {
         objects.forbid::<Secret>(names.namespace(), names.secret(secret));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ pub fn issue(
         Stage::Serving(endpoint) => table::fill(control_plane, endpoint, observed, now).map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests;

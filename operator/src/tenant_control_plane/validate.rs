@@ -199,3 +199,6 @@ fn https(endpoint: &str) -> String {
         format!("https://{endpoint}")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! One test binary per crate: it links once.
 
+mod admission;
 mod api_server;
 mod crds;
 mod etcd;
 mod examples;
 mod support;
+mod tenant;

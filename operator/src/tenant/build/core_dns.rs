@@ -51,6 +51,7 @@ pub fn version(minor: u64) -> &'static str {
 pub(super) fn objects(inputs: &TenantInputs, image: &str) -> Vec<TenantObject> {
     let watch = ["list", "watch"];
     let rules = vec![
+        rule("", "endpoints", &[], &watch),
         rule("", "services", &[], &watch),
         rule("", "pods", &[], &watch),
         rule("", "namespaces", &[], &watch),

@@ -17,6 +17,7 @@ fn held(inputs: &TenantInputs) -> Live {
     let mut live = Live::default();
     for wanted in objects(inputs).unwrap() {
         let mut object = wanted.object;
+        object.types = None;
         object.metadata.uid = Some("0".to_owned());
         if let Some(spec) = object.data.get_mut("spec") {
             spec["revisionHistoryLimit"] = json!(10);

@@ -38,7 +38,7 @@ pub(super) fn egress_selector(control_plane: &ControlPlane, tunnel: &Tunnel) -> 
         "proxyProtocol": tunnel.protocol.as_str(),
         "transport": {"uds": {"udsName": tunnel_server::SOCKET}},
     });
-    let controlplane = match tunnel.control_plane_egress {
+    let own = match tunnel.control_plane_egress {
         ControlPlaneEgress::Tunnel => through.clone(),
         ControlPlaneEgress::Direct => json!({"proxyProtocol": "Direct"}),
     };
@@ -47,7 +47,7 @@ pub(super) fn egress_selector(control_plane: &ControlPlane, tunnel: &Tunnel) -> 
         "kind": "EgressSelectorConfiguration",
         "egressSelections": [
             {"name": "cluster", "connection": through},
-            {"name": "controlplane", "connection": controlplane},
+            {"name": "controlplane", "connection": own},
         ],
     });
     let data = BTreeMap::from([(key::EGRESS_SELECTOR, configuration)]);

@@ -12,13 +12,15 @@
 //! | `sa.pub`, `sa.key` | kube-apiserver, kube-controller-manager | no: `service-account` |
 //! | kubeconfigs, whose certificates are embedded | kube-controller-manager, kube-scheduler | no: `…-kubeconfig` |
 //! | egress selection | kube-apiserver | no: `egress-selector` |
-//! | certificate and kubeconfig of the tunnel | konnectivity-server | no: `konnectivity` |
+//! | certificate and kubeconfig of the tunnel | our konnectivity-server | yes: not here |
+//! | the same | another one, as the reference loads them once | no: `konnectivity` |
 //!
 //! All leaves are issued together, hence due together, hence renewed in one roll.
 
 use std::collections::BTreeMap;
 
-use crate::names::{ConfigMapName, SecretName, key};
+use crate::names::{SecretName, key};
+use crate::tenant_control_plane::control_plane::TunnelImage;
 use crate::{checksum, labels};
 
 use super::{Serving, config_maps};
@@ -43,34 +45,33 @@ pub(super) fn annotations(serving: Serving<'_>) -> BTreeMap<String, String> {
             SecretName::DataStoreCertificate,
             key::CA_CRT,
         ),
-        (
-            "konnectivity",
-            SecretName::KonnectivityKubeconfig,
-            key::KONNECTIVITY_CONF,
-        ),
     ];
-    let secrets = secrets.into_iter().filter_map(|(input, secret, key)| {
-        let text = serving.pki.text(secret, key)?;
-        Some((input, checksum::of_text(text)))
-    });
+    let secrets = secrets
+        .into_iter()
+        .chain(literal_tunnel(serving))
+        .filter_map(|(input, secret, key)| {
+            let text = serving.pki.text(secret, key)?;
+            Some((input, checksum::of_text(text)))
+        });
     secrets
         .chain(egress_selector(serving))
         .map(|(input, checksum)| (format!("{}/{input}", labels::INPUT_PREFIX), checksum))
         .collect()
 }
 
+/// The tunnel's kubeconfig embeds its certificate, so that one text stands for both.
+fn literal_tunnel(serving: Serving<'_>) -> Option<(&'static str, SecretName, &'static str)> {
+    let tunnel = serving.control_plane.tunnel.as_ref()?;
+    let input = (
+        "konnectivity",
+        SecretName::KonnectivityKubeconfig,
+        key::KONNECTIVITY_CONF,
+    );
+    matches!(tunnel.image, TunnelImage::Literal(_)).then_some(input)
+}
+
 fn egress_selector(serving: Serving<'_>) -> Option<(&'static str, String)> {
     let tunnel = serving.control_plane.tunnel.as_ref()?;
     let config_map = config_maps::egress_selector(serving.control_plane, tunnel);
-    let name = ConfigMapName::EgressSelector.suffix();
-    debug_assert!(
-        config_map
-            .metadata
-            .name
-            .is_some_and(|full| full.ends_with(name))
-    );
-    Some((
-        "egress-selector",
-        checksum::of(&config_map.data.unwrap_or_default()),
-    ))
+    Some(("egress-selector", checksum::of(&config_map.data?)))
 }

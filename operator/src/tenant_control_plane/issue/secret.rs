@@ -95,15 +95,14 @@ impl<'a> Workbench<'a> {
         let found = spellings
             .iter()
             .find_map(|keys| self.stored_part(secret, *keys));
-        let authority = match found {
-            Some(pair) => Authority::read(pair),
-            None => {
-                let first = spellings
-                    .first()
-                    .map_or(key::CA_CRT, |keys| keys.certificate);
-                self.note(secret, first, Reason::Missing);
-                Authority::create(common_name, self.now)
-            }
+        let authority = if let Some(pair) = found {
+            Authority::read(pair)
+        } else {
+            let first = spellings
+                .first()
+                .map_or(key::CA_CRT, |keys| keys.certificate);
+            self.note(secret, first, Reason::Missing);
+            Authority::create(common_name, self.now)
         };
         let authority = authority.map_err(|source| self.unusable(secret, source))?;
         for keys in spellings {
@@ -116,14 +115,12 @@ impl<'a> Workbench<'a> {
     /// Takes the service-account pair that is there, or makes one.
     pub(super) fn service_account(&mut self) -> Result<(), Error> {
         const SECRET: SecretName = SecretName::ServiceAccount;
-        let keys = match self.observed.secret_text(SECRET, key::SA_KEY) {
-            Some(private) => {
-                ServiceAccountKeys::read(private, self.observed.secret_text(SECRET, key::SA_PUB))
-            }
-            None => {
-                self.note(SECRET, key::SA_KEY, Reason::Missing);
-                ServiceAccountKeys::create()
-            }
+        let public = self.observed.secret_text(SECRET, key::SA_PUB);
+        let keys = if let Some(private) = self.observed.secret_text(SECRET, key::SA_KEY) {
+            ServiceAccountKeys::read(private, public)
+        } else {
+            self.note(SECRET, key::SA_KEY, Reason::Missing);
+            ServiceAccountKeys::create()
         };
         let keys = keys.map_err(|source| self.unusable(SECRET, source))?;
         self.put(SECRET, key::SA_PUB, keys.public());

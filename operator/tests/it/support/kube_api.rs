@@ -90,6 +90,7 @@ impl KubeApi {
                 format!("--service-account-signing-key-file={}", at("sa.key")),
                 format!("--token-auth-file={}", at("tokens")),
                 "--authorization-mode=RBAC".to_owned(),
+                "--allow-privileged=true".to_owned(),
                 "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
             ]),
@@ -114,9 +115,14 @@ impl KubeApi {
         Err(tail("etcd.log") + &tail("api-server.log"))
     }
 
-    /// A client that may do everything.
-    pub(crate) async fn client(&self) -> Client {
-        let kubeconfig: Kubeconfig = serde_json::from_value(serde_json::json!({
+    /// The port on loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A kubeconfig of somebody who may do everything.
+    pub(crate) fn kubeconfig(&self) -> serde_json::Value {
+        serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "it",
@@ -126,8 +132,12 @@ impl KubeApi {
             }}],
             "users": [{"name": "it", "user": {"token": "root-token"}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        }))
-        .unwrap();
+        })
+    }
+
+    /// A client that may do everything.
+    pub(crate) async fn client(&self) -> Client {
+        let kubeconfig: Kubeconfig = serde_json::from_value(self.kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
@@ -174,33 +184,35 @@ impl Drop for KubeApi {
 
 impl Programs {
     fn find() -> Option<Self> {
-        let named = setting("WARREN_KUBE_BIN").map(PathBuf::from);
-        let cached = setting("HOME").map(|home| PathBuf::from(home).join(".cache/warren/programs"));
-        let mut folders: Vec<PathBuf> = named.into_iter().collect();
-        let cached = cached.and_then(|cached| std::fs::read_dir(cached).ok());
-        let mut cached: Vec<PathBuf> = cached
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        cached.retain(|path| {
-            path.extension()
-                .is_none_or(|extension| extension != "unfinished")
-        });
-        cached.sort();
-        folders.extend(cached);
-        let program = |name: &str| {
-            folders
-                .iter()
-                .map(|folder| folder.join(name))
-                .find(|path| path.is_file())
-        };
         Some(Self {
             etcd: program("etcd")?,
             api_server: program("kube-apiserver")?,
         })
     }
+}
+
+/// Where a program of the lab is.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let named = setting("WARREN_KUBE_BIN").map(PathBuf::from);
+    let cached = setting("HOME").map(|home| PathBuf::from(home).join(".cache/warren/programs"));
+    let mut folders: Vec<PathBuf> = named.into_iter().collect();
+    let cached = cached.and_then(|cached| std::fs::read_dir(cached).ok());
+    let mut cached: Vec<PathBuf> = cached
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    cached.retain(|path| {
+        path.extension()
+            .is_none_or(|extension| extension != "unfinished")
+    });
+    cached.sort();
+    folders.extend(cached);
+    folders
+        .into_iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 #[expect(
