@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 pub use args::Args;
@@ -51,6 +51,9 @@ pub enum AgentError {
     /// The system refuses what every process needs: runtimes, signals.
     #[error("the system refuses threads or signals")]
     System(#[from] io::Error),
+    /// A task of ours panicked.
+    #[error("a task failed inside the agent")]
+    Panicked(#[from] JoinError),
 }
 
 /// Runs the agent on the data thread until a signal drained it, or a second one ends it.
@@ -64,13 +67,18 @@ pub async fn run(settings: Settings, control: Handle) -> Result<(), AgentError> 
         host = settings.server.host,
         "agent started"
     );
-    serve(settings, Metrics::new(), trigger, &control).await;
+    serve(settings, Metrics::new(), trigger, &control).await?;
     tracing::info!("agent ended");
     Ok(())
 }
 
 /// Serves servers until the drain is through. What is not about bytes runs on `control`.
-pub async fn serve(settings: Settings, metrics: Metrics, drain: Trigger, control: &Handle) {
+pub async fn serve(
+    settings: Settings,
+    metrics: Metrics,
+    drain: Trigger,
+    control: &Handle,
+) -> Result<(), AgentError> {
     let watcher = drain.watcher();
     let (counted, leased) = watch::channel(None);
     let mut beside = JoinSet::new();
@@ -96,7 +104,7 @@ pub async fn serve(settings: Settings, metrics: Metrics, drain: Trigger, control
     let plan = Plan::new(settings.count_source, settings.pace, Instant::now());
     let dialer = Arc::new(Dialer::default());
     let connector = Connector::new(settings, Arc::clone(&dialer));
-    Servers {
+    Ok(Servers {
         connector,
         dialer,
         metrics,
@@ -104,5 +112,5 @@ pub async fn serve(settings: Settings, metrics: Metrics, drain: Trigger, control
         drain: watcher,
     }
     .keep(plan)
-    .await;
+    .await?)
 }

@@ -61,6 +61,14 @@ pub fn start(klog: &Klog) -> Result<Log, TelemetryError> {
     Ok(log)
 }
 
+/// An error with all its causes in one line, for a log field.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 /// klog's numbers as levels of our crate; libraries stay a level quieter.
 fn filter(verbosity: i32) -> &'static str {
     match verbosity {
@@ -236,6 +244,17 @@ mod tests {
         }
         assert!(sink.lost.load(Ordering::Relaxed) >= QUEUE as u64 - 1);
         drop(held);
+    }
+
+    #[test]
+    fn a_chain_tells_every_cause() {
+        let path = PathBuf::from("/log");
+        let source = io::Error::other("disk on fire");
+        let text = chain(&TelemetryError::Open { path, source });
+        assert!(
+            text.starts_with("--log-file=/log: ") && text.ends_with(": disk on fire"),
+            "{text}"
+        );
     }
 
     #[test]

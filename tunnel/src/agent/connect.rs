@@ -29,6 +29,8 @@ use crate::{grpc, h2_limits, tls};
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 /// Sent bytes that nobody acknowledges for this long end the connection, as grpc-go has it.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// Bytes the kernel may hold unsent: more would only stand in front of the next answer.
+const UNSENT: u32 = 128 * 1024;
 const PATH: &str = "/AgentService/Connect";
 
 /// A stream to a server.
@@ -167,6 +169,9 @@ impl Inner {
         let mut socket = race(addresses).await.map_err(failed)?;
         SockRef::from(&socket)
             .set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+            .map_err(ConnectError::Socket)?;
+        SockRef::from(&socket)
+            .set_tcp_notsent_lowat(UNSENT)
             .map_err(ConnectError::Socket)?;
         if let Some(proxy) = &server.proxy {
             let connected = proxy.connect(&mut socket, &server.host, server.port).await;

@@ -17,6 +17,7 @@ use super::metrics::LeaseMetrics;
 use super::settings::LeaseSettings;
 use crate::backoff::{Backoff, jittered};
 use crate::kube_client::{KubeClient, KubeError};
+use crate::telemetry::chain;
 
 /// Between two lists.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -54,7 +55,7 @@ pub async fn count(
                 jittered(PERIOD, rand::random())
             }
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
+                let error = chain(&error);
                 tracing::warn!(
                     error,
                     "servers cannot be counted by leases; keeping the last count"
@@ -113,10 +114,90 @@ fn holds(lease: &Lease, now: Timestamp) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use http::StatusCode;
     use k8s_openapi::api::coordination::v1::LeaseSpec;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     use super::*;
+    use crate::admin::{self, Pages, text};
+    use crate::agent::metrics::Metrics;
+
+    /// An API server that fails as told, then has one valid Lease; and its kubeconfig.
+    async fn api_server(failures: Vec<u16>) -> (tempfile::NamedTempFile, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let left = Mutex::new(failures);
+        let pages = Pages::new().at(PATH, move |request| {
+            let selector = request.uri.query().unwrap_or_default();
+            assert!(
+                selector.contains("labelSelector=k8s-app%3Dkonnectivity-server"),
+                "{selector}"
+            );
+            let failure = left.lock().unwrap().pop();
+            let (code, body) = match failure {
+                Some(code) => (code, failure_body(code)),
+                None => (200, lease_list()),
+            };
+            text(StatusCode::from_u16(code).unwrap(), body.to_string())
+        });
+        let mut serving = JoinSet::new();
+        serving.spawn(admin::serve(listener, pages));
+        let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "clusters": [{"name": "a", "cluster": {"server": server}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "users": [{"name": "a", "user": {}}],
+        });
+        std::fs::write(kubeconfig.path(), config.to_string()).unwrap();
+        (kubeconfig, serving)
+    }
+
+    fn failure_body(code: u16) -> Value {
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": "Provoked", "message": "no"})
+    }
+
+    fn lease_list() -> Value {
+        let renewed = (Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+        json!({"kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1", "metadata": {},
+            "items": [{"metadata": {"name": "konnectivity-proxy-server-a"},
+                "spec": {"renewTime": renewed, "leaseDurationSeconds": 30}}]})
+    }
+
+    const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+
+    #[tokio::test]
+    async fn an_api_server_in_trouble_delays_the_count_and_is_counted() {
+        let (kubeconfig, _serving) = api_server(vec![410, 429, 500]).await;
+        let settings = LeaseSettings {
+            namespace: "kube-system".to_owned(),
+            selector: "k8s-app=konnectivity-server".to_owned(),
+            kubeconfig: Some(kubeconfig.path().to_owned()),
+        };
+        let metrics = Metrics::new();
+        let (counted, mut seen) = watch::channel(None);
+        let mut counting = JoinSet::new();
+        counting.spawn(count(settings, metrics.leases.clone(), counted));
+        let limit = Duration::from_secs(20);
+        let found = seen.wait_for(|count| *count == Some(1));
+        drop(
+            tokio::time::timeout(limit, found)
+                .await
+                .expect("counted at last")
+                .unwrap(),
+        );
+        // The client itself tries again after 429.
+        for code in ["410", "500"] {
+            let failed = metrics.leases.lists.with_label_values(&[code, "Provoked"]);
+            assert_eq!(failed.get(), 1, "{code}");
+        }
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

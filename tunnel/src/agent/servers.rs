@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::connect::{ConnectError, Connector, Link};
@@ -18,6 +18,7 @@ use super::outbox::Outbox;
 use super::plan::{Plan, SessionKey, Verdict};
 use super::session::{End, Session};
 use crate::drain::Watcher;
+use crate::telemetry::chain;
 
 /// What still waits for a server when its session ends in order gets this long to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -48,8 +49,9 @@ enum Event {
 }
 
 impl Servers {
-    /// Keeps sessions until drained.
-    pub async fn keep(mut self, mut plan: Plan) {
+    /// Keeps sessions until drained. A task that panicked is an error: which server it served is
+    /// lost with it, and a new process is the surest way to hold them all again.
+    pub async fn keep(mut self, mut plan: Plan) -> Result<(), JoinError> {
         let mut tasks = JoinSet::new();
         let mut is_trying = false;
         let mut drain = self.drain.clone();
@@ -60,7 +62,7 @@ impl Servers {
                 .next_try()
                 .filter(|_| !is_trying && !drain.is_draining());
             if drain.is_draining() && plan.held() == 0 {
-                break;
+                return Ok(());
             }
             tokio::select! {
                 () = sleep_until(next_try.unwrap_or_else(Instant::now)), if next_try.is_some() => {
@@ -76,17 +78,13 @@ impl Servers {
                     Ok(Event::Ended { server, key, began }) => {
                         plan.ended(&server, key, began.elapsed(), (Instant::now(), rand::random()));
                     }
-                    Err(error) => {
-                        // Which server it was is lost with the task: start over with all of them.
-                        tracing::error!(%error, "a session failed inside the agent");
-                        return;
-                    }
+                    Err(error) => return Err(error),
                 },
                 Ok(()) = self.leased.changed() => {
                     plan.leased(*self.leased.borrow_and_update(), Instant::now());
                 }
                 () = drain.draining(), if !drain.is_draining() => {}
-                () = forced.forced() => break,
+                () = forced.forced() => return Ok(()),
             }
         }
     }
@@ -106,7 +104,7 @@ impl Servers {
                     .with_label_values(&["to_server"])
                     .inc();
                 let delay = plan.failed(now, rand::random());
-                let error: &dyn std::error::Error = &error;
+                let error = chain(&error);
                 tracing::warn!(error, retry_in = ?delay, "no stream to a server");
                 return;
             }
@@ -174,7 +172,7 @@ async fn live(link: Link, key: SessionKey, shared: Shared, drain: Watcher) -> Ev
                 .server_failures
                 .with_label_values(&["from_server"])
                 .inc();
-            let error: &dyn std::error::Error = &end;
+            let error = chain(&end);
             tracing::warn!(error, server, "the stream to a server broke");
         }
     }

@@ -20,6 +20,7 @@ use super::metrics::TO_AGENT;
 use crate::drain::Watcher;
 use crate::protocol::id::{ConnectId, DialId};
 use crate::protocol::packet::{FromAgent, Packet as _, ToAgent};
+use crate::telemetry::chain;
 
 /// After the drain began, dials that crossed our DRAIN on the wire are still served.
 const CROSSING: Duration = Duration::from_secs(1);
@@ -144,7 +145,7 @@ impl Session {
         self.tasks.spawn(async move {
             let address = connection.address.clone();
             let outcome = connection.run(shared).await;
-            let cause: &dyn std::error::Error = &outcome;
+            let cause = chain(&outcome);
             tracing::debug!(%id, address, outcome = cause, "connection over");
             (id, dial, outcome)
         });

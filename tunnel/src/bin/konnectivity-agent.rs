@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let code = match ended.map_err(agent::AgentError::from).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error: &dyn std::error::Error = &error;
+            let error = telemetry::chain(&error);
             tracing::error!(error, "konnectivity-agent ends");
             ExitCode::FAILURE
         }

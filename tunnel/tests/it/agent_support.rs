@@ -92,7 +92,9 @@ impl Place {
         let mut running = JoinSet::new();
         let (settings, counted, drain) = (self.settings(more), metrics.clone(), trigger.clone());
         running.spawn(async move {
-            agent::serve(settings, counted, drain, &Handle::current()).await;
+            agent::serve(settings, counted, drain, &Handle::current())
+                .await
+                .unwrap();
         });
         Agent {
             metrics,

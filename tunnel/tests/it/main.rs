@@ -1,5 +1,6 @@
 //! One test binary per crate: it links once.
 
+mod agent_process;
 mod agent_servers;
 mod agent_streams;
 mod agent_support;

@@ -291,6 +291,39 @@ async fn a_stalled_endpoint_is_closed_alone() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_is_slow_but_moves_gets_everything() {
+    let server = Server::start();
+    let (id, mut endpoint) = server.open().await;
+    let chunk = Bytes::from(vec![1; 1024 * 1024]);
+    let total = 40 * chunk.len();
+    let sending = async {
+        for _ in 0..40 {
+            server.data(id, chunk.clone()).await;
+        }
+        server.send(ToAgent::Close { id }).await;
+        server.next().await
+    };
+    let reading = async {
+        let (mut buffer, mut read) = (vec![0; 256 * 1024], 0);
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            pace.tick().await;
+            match endpoint.read(&mut buffer).await.unwrap() {
+                0 => return read,
+                count => read += count,
+            }
+        }
+    };
+    let (answer, read) = tokio::join!(sending, reading);
+    assert_eq!((answer, read), (closed(id, ""), total));
+    assert!(
+        server.metrics.waits.get() > 0,
+        "the stream waited, and counted it"
+    );
+    assert_eq!(server.metrics.stalled.get(), 0);
+}
+
+#[tokio::test]
 async fn a_draining_session_serves_what_is_open_and_ends_when_it_is_empty() {
     let mut server = Server::start();
     let (id, mut endpoint) = server.open().await;
