@@ -1,9 +1,10 @@
-//! Fields that are accepted and not acted on yet: the one list of them.
+//! Fields that are accepted and have no effect, most of them not yet: the one list of them.
 //!
 //! In: a spec. Out: which of these fields it uses, for the condition `FieldsIgnored` and for the
 //! admission warning. A field leaves this list in the change that makes it work.
 
 use super::TenantControlPlaneSpec;
+use super::tenant_control_plane::addons::{DEFAULT_AGENT_IMAGE, DEFAULT_SERVER_IMAGE};
 
 /// A field that has no effect yet.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,28 @@ pub const IGNORED: &[Ignored] = &[
         field: "spec.controlPlane.deployment.resources.kine",
         message: "accepted and not acted on yet; etcd is the only driver that is served, and has no kine",
         is_used: |spec| spec.control_plane.deployment.resources.kine.is_some(),
+    },
+    Ignored {
+        field: "spec.addons.konnectivity.server.version",
+        message: "no effect with the default image, whose tag is the operator's own; name an image too, or remove it",
+        is_used: |spec| {
+            spec.addons.konnectivity.as_ref().is_some_and(|addon| {
+                let version = addon.server.version.as_deref();
+                addon.server.image == DEFAULT_SERVER_IMAGE
+                    && version.is_some_and(|text| !text.is_empty())
+            })
+        },
+    },
+    Ignored {
+        field: "spec.addons.konnectivity.agent.version",
+        message: "no effect with the default image, whose tag is the operator's own; name an image too, or remove it",
+        is_used: |spec| {
+            spec.addons.konnectivity.as_ref().is_some_and(|addon| {
+                let version = addon.agent.version.as_deref();
+                addon.agent.image == DEFAULT_AGENT_IMAGE
+                    && version.is_some_and(|text| !text.is_empty())
+            })
+        },
     },
 ];
 

@@ -133,6 +133,16 @@ fn fields_without_effect_become_one_condition_while_they_are_there() {
             finding.message
         );
     }
+    let version = review(
+        "{spec: {addons: {konnectivity: {server: {version: v0.33.0}, agent: {version: v0.33.0}}}}}",
+    );
+    assert_eq!(
+        version.warnings.len(),
+        2,
+        "our image has the operator's own tag"
+    );
+    let other = "{spec: {addons: {konnectivity: {server: {image: r/s, version: v0.33.0}, agent: {image: r/a, version: v0.33.0}}}}}";
+    assert_eq!(review(other), Review::default());
     let gateway = review("{spec: {controlPlane: {gateway: {hostname: a.b}}}}");
     assert_eq!(gateway.advisories().len(), 1);
     assert_eq!(

@@ -75,8 +75,8 @@ pub struct KonnectivityServer {
     #[schemars(extend("x-default" = DEFAULT_SERVER_IMAGE))]
     pub image: String,
 
-    /// Tag of the image. When unset, the operator's own for our image, else the one that goes with
-    /// the tenant's version.
+    /// Tag of an image that is named above; when unset, the one that goes with the tenant's
+    /// version. The image of this product has the operator's own tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 
@@ -178,8 +178,8 @@ pub struct KonnectivityAgent {
     #[schemars(extend("x-default" = DEFAULT_AGENT_IMAGE))]
     pub image: String,
 
-    /// Tag of the image. When unset, the operator's own for our image, else the one that goes with
-    /// the tenant's version.
+    /// Tag of an image that is named above; when unset, the one that goes with the tenant's
+    /// version. The image of this product has the operator's own tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 

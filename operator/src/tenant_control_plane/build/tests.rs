@@ -1,5 +1,6 @@
 //! Whole control planes, built from manifests: what stands in the objects, and what must never.
 
+mod fields;
 mod pods;
 
 use std::path::Path;
