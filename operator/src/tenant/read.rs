@@ -182,13 +182,11 @@ fn agent(
     })
 }
 
-/// The contract's default image means ours; any other is taken as it stands.
+/// The contract's default image means ours, with the operator's own tag: the contract's tags do not exist for it. Any
+/// other is taken as it stands.
 fn agent_image(agent: &KonnectivityAgent, version: &TenantVersion, ours: &str) -> String {
     if agent.image == DEFAULT_AGENT_IMAGE || agent.image.is_empty() {
-        return match &agent.version {
-            Some(tag) => format!("{}:{tag}", repository(ours)),
-            None => ours.to_owned(),
-        };
+        return ours.to_owned();
     }
     match &agent.version {
         Some(tag) => format!("{}:{tag}", repository(&agent.image)),
