@@ -11,6 +11,7 @@ pub mod h2_limits;
 pub mod kube_client;
 pub mod metrics;
 pub mod protocol;
+pub mod queue;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;

@@ -7,6 +7,8 @@
 //! * above [`SOFT`] and nothing taken for [`SOFT_PATIENCE`]: stalled, closed alone;
 //! * at [`HARD`] and nothing taken for [`HARD_PATIENCE`]: stalled, closed alone;
 //! * one that moves is never closed: at [`HARD`] the shared stream waits for it, and is counted;
+//!   nobody waits for one that took nothing for [`HOLD`]: it is judged by its own patience while
+//!   the budget of the process takes what still comes for it;
 //! * with the budget of the whole process used up, anything that waits and does not move for
 //!   [`SOFT_PATIENCE`] is stalled, whatever its size.
 //!
@@ -25,6 +27,9 @@ pub const HARD: usize = 8 * 1024 * 1024;
 pub const SOFT_PATIENCE: Duration = Duration::from_secs(2);
 /// Nothing taken for this long at [`HARD`] is a stall.
 pub const HARD_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Who took something within this moves, and is worth waiting for.
+pub const HOLD: Duration = Duration::from_millis(50);
 
 /// The limits of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +144,17 @@ impl Meter {
         } else {
             Level::Low
         }
+    }
+
+    /// Until when the shared stream has to wait for it, unless it makes room before.
+    pub fn held_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.moved + HOLD;
+        (self.level() == Level::Full && now < until).then_some(until)
+    }
+
+    /// Whether the shared stream has to wait for it.
+    pub fn holds(&self, now: Instant) -> bool {
+        self.held_until(now).is_some()
     }
 
     /// When it will be stalled unless it moves; `None` while it may stand for ever.
