@@ -4,12 +4,15 @@
 //! nothing here are taken and named in the log, so that existing charts and scripts start this program.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::tenant::Reach;
 use crate::tenant_control_plane::control_plane::{Defaults, Images};
+use crate::validate::Limits;
 
 mod settings;
 pub use settings::{Admission, Certificate, Settings};
@@ -27,6 +30,15 @@ pub struct Args {
         help_heading = "Where"
     )]
     operator_namespace: String,
+
+    /// Name of this pod: tells replicas apart in the Lease
+    #[arg(
+        long,
+        env = "POD_NAME",
+        default_value = "warren-operator",
+        help_heading = "Where"
+    )]
+    pod_name: String,
 
     /// Kubeconfig of the management cluster; without it KUBECONFIG, then the pod's service account is used
     #[arg(long, help_heading = "Where")]
@@ -47,6 +59,15 @@ pub struct Args {
     /// TenantControlPlanes that are worked on at the same time
     #[arg(long, default_value_t = 8, help_heading = "Tenants")]
     max_concurrent_tcp_reconciles: u16,
+
+    /// Ports that the cluster gives to NodePort Services, as its kube-apiserver is told
+    #[arg(long, default_value = "30000-32767", help_heading = "Tenants")]
+    service_node_port_range: String,
+
+    /// How the operator itself reaches tenants: by their Service, from inside the cluster, or by the endpoint that nodes
+    /// use, from anywhere
+    #[arg(long, value_enum, default_value_t = ReachTenants::Service, help_heading = "Tenants")]
+    reach_tenants: ReachTenants,
 
     /// Longest time one pass over one object may take, such as 30s or 2m
     #[arg(long, default_value = "30s", help_heading = "Tenants")]
@@ -207,6 +228,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// How the operator reaches tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReachTenants {
+    /// By their Service.
+    Service,
+    /// By the endpoint that nodes use.
+    Endpoint,
+}
+
 /// Everything that is wrong with the flags.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", mistakes.join("\n"))]
@@ -232,6 +262,13 @@ impl Args {
             &self.health_probe_bind_address,
         );
         let webhook = address("--webhook-bind-address", &self.webhook_bind_address);
+        let node_ports = port_range(&self.service_node_port_range).unwrap_or_else(|| {
+            mistakes.push(format!(
+                "--service-node-port-range={}: not a range of ports; write it like 30000-32767",
+                self.service_node_port_range
+            ));
+            0..=0
+        });
         let deadline = duration(&self.controller_reconcile_timeout).unwrap_or_else(|| {
             mistakes.push(format!(
                 "--controller-reconcile-timeout={}: not a length of time; write it like 30s or 2m",
@@ -263,6 +300,7 @@ impl Args {
         );
         Ok(Settings {
             namespace: self.operator_namespace,
+            pod_name: self.pod_name,
             kubeconfig: self.kubeconfig,
             defaults: Defaults {
                 data_store: Some(self.datastore).filter(|name| !name.is_empty()),
@@ -270,6 +308,11 @@ impl Args {
                     konnectivity_server: self.konnectivity_server_image,
                     konnectivity_agent: self.konnectivity_agent_image,
                 },
+            },
+            limits: Limits { node_ports },
+            reach: match self.reach_tenants {
+                ReachTenants::Service => Reach::Service,
+                ReachTenants::Endpoint => Reach::Endpoint,
             },
             concurrency: self.max_concurrent_tcp_reconciles,
             deadline,
@@ -302,6 +345,13 @@ fn bind_address(text: &str) -> Result<Option<SocketAddr>, &'static str> {
             None => text.parse().map(Some).map_err(|_error| HELP),
         },
     }
+}
+
+/// `30000-32767`.
+fn port_range(text: &str) -> Option<RangeInclusive<i32>> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then(|| i32::from(first)..=i32::from(last))
 }
 
 /// `500ms`, `30s`, `2m`, `1h`.

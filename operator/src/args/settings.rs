@@ -5,17 +5,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::LogFormat;
+use crate::tenant::Reach;
 use crate::tenant_control_plane::control_plane::Defaults;
+use crate::validate::Limits;
 
 /// What the program runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Namespace of the operator.
     pub namespace: String,
+    /// Name of this pod.
+    pub pod_name: String,
     /// Kubeconfig of the management cluster, when one is named.
     pub kubeconfig: Option<PathBuf>,
     /// What tenants get that do not choose.
     pub defaults: Defaults,
+    /// What the management cluster allows.
+    pub limits: Limits,
+    /// From where tenants are dialled.
+    pub reach: Reach,
     /// Tenants worked on at the same time.
     pub concurrency: u16,
     /// Longest time of one pass.

@@ -1,0 +1,47 @@
+use serde_json::json;
+
+use super::*;
+
+fn held(managed_fields: Value) -> DynamicObject {
+    serde_json::from_value(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": "a-ca", "resourceVersion": "7", "managedFields": managed_fields },
+    }))
+    .unwrap()
+}
+
+fn entry(manager: &str, operation: &str) -> Value {
+    json!({
+        "manager": manager,
+        "operation": operation,
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": { "f:data": {} },
+    })
+}
+
+#[test]
+fn what_kamaji_wrote_becomes_ours_and_what_people_wrote_stays_theirs() {
+    let held = held(json!([
+        entry("kubectl-edit", "Update"),
+        entry("manager", "Update")
+    ]));
+    let patch = serde_json::to_value(take_over(&held).unwrap()).unwrap();
+    assert_eq!(patch[0]["value"], "7");
+    assert_eq!(patch[1]["value"][0]["manager"], "kubectl-edit");
+    assert_eq!(patch[1]["value"][1]["manager"], "warren");
+    assert_eq!(patch[1]["value"][1]["operation"], "Apply");
+}
+
+#[test]
+fn an_object_is_taken_over_once() {
+    assert!(
+        take_over(&held(json!([
+            entry("manager", "Update"),
+            entry("warren", "Apply")
+        ])))
+        .is_none()
+    );
+    assert!(take_over(&held(json!([entry("kubectl", "Update")]))).is_none());
+}

@@ -1,0 +1,266 @@
+//! Step 6: what users read back. In: what the pass came to. Out: one patch of the status, and only when it differs; an
+//! Event for each condition that changed.
+//!
+//! [`status`] is pure. The status has two authors: the tenant side writes its own conditions under its own field
+//! manager, and neither disturbs the other. What this pass could not find out stays as it was.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource as _, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::{Error, Outcome};
+use crate::api::condition::Reason;
+use crate::api::condition::{self, Change, ConditionType, Finding, Verdict};
+use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
+use crate::context::{Context, FIELD_MANAGER};
+use crate::metrics::{Readiness, TenantLine};
+use crate::retry;
+use crate::validate::Limits;
+
+mod findings;
+mod legacy;
+mod stage;
+mod summary;
+
+/// Conditions that the tenant side writes.
+const THEIRS: [ConditionType; 3] = [
+    ConditionType::TunnelReady,
+    ConditionType::AgentsReady,
+    ConditionType::TenantBootstrapped,
+];
+
+/// Parts of the status that the tenant side writes.
+const THEIR_FIELDS: [&str; 3] = ["/kubeadmPhase", "/addons/coreDNS", "/addons/kubeProxy"];
+/// Parts of `addons.konnectivity` that are ours.
+const OUR_TUNNEL_FIELDS: [&str; 4] = ["configMap", "certificate", "kubeconfig", "service"];
+
+/// Reports what a pass came to.
+pub async fn report(
+    tcp: &TenantControlPlane,
+    outcome: &Outcome,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let (status, news) = status(tcp, outcome, &ctx.settings.limits, &Time((ctx.now)()));
+    ctx.metrics.tenant(
+        line(tcp, &status),
+        outcome.pki.as_ref().map(|pki| pki.look_again.as_second()),
+    );
+    write(tcp, &status, ctx).await?;
+    for (secret, renewal) in outcome.pki.iter().flat_map(super::Pki::renewals) {
+        let note = format!(
+            "{}: {} issued, because {}",
+            secret.suffix(),
+            renewal.key,
+            renewal.reason
+        );
+        tell(tcp, (EventType::Normal, "Issued", "Issue"), &note, ctx).await;
+    }
+    for finding in news {
+        let kind = if finding.verdict == Verdict::False {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        tell(
+            tcp,
+            (kind, finding.reason.as_str(), finding.condition.as_str()),
+            &finding.message,
+            ctx,
+        )
+        .await;
+    }
+    Ok(())
+}
+
+/// Says that nothing is done, because somebody asked for that.
+pub async fn paused(tcp: &TenantControlPlane, ctx: &Context) -> Result<(), Error> {
+    let text = "reconciling is paused; remove the annotation kamaji.clastix.io/paused to go on";
+    one(
+        tcp,
+        &Finding::yes(ConditionType::Progressing, Reason::Paused, text),
+        ctx,
+    )
+    .await
+}
+
+/// Says what the deletion waits for.
+pub async fn deleting(
+    tcp: &TenantControlPlane,
+    finding: &Finding,
+    ctx: &Context,
+) -> Result<(), Error> {
+    one(tcp, finding, ctx).await
+}
+
+async fn one(tcp: &TenantControlPlane, finding: &Finding, ctx: &Context) -> Result<(), Error> {
+    let mut next = tcp.status.clone().unwrap_or_default();
+    let change = condition::set(
+        &mut next.conditions,
+        finding,
+        tcp.metadata.generation,
+        &Time((ctx.now)()),
+    );
+    write(tcp, &next, ctx).await?;
+    if change == Change::Transition {
+        let words = (
+            EventType::Normal,
+            finding.reason.as_str(),
+            finding.condition.as_str(),
+        );
+        tell(tcp, words, &finding.message, ctx).await;
+    }
+    Ok(())
+}
+
+/// The status as it is to be, with what in it is news.
+pub fn status(
+    tcp: &TenantControlPlane,
+    outcome: &Outcome,
+    limits: &Limits,
+    now: &Time,
+) -> (TenantControlPlaneStatus, Vec<Finding>) {
+    let mut next = tcp.status.clone().unwrap_or_default();
+    legacy::fill(&mut next, tcp, outcome, now);
+    let mut found = findings::findings(tcp, outcome, &next);
+    let advisories = crate::validate::tenant_control_plane(tcp, None, limits).advisories();
+    for kind in [ConditionType::FieldsIgnored, ConditionType::EgressUnstated] {
+        if advisories.iter().all(|finding| finding.condition != kind) {
+            condition::clear(&mut next.conditions, kind);
+        }
+    }
+    found.extend(advisories);
+    let mut news = Vec::new();
+    for finding in found {
+        set(&mut next, tcp, finding, &mut news, now);
+    }
+    let whole = summary::ready(tcp, outcome, &next);
+    set(&mut next, tcp, whole, &mut news, now);
+    (next, news)
+}
+
+fn set(
+    next: &mut TenantControlPlaneStatus,
+    tcp: &TenantControlPlane,
+    finding: Finding,
+    news: &mut Vec<Finding>,
+    now: &Time,
+) {
+    if condition::set(&mut next.conditions, &finding, tcp.metadata.generation, now)
+        == Change::Transition
+    {
+        news.push(finding);
+    }
+}
+
+/// What of a status is ours, as it goes over the wire.
+fn ours(status: &TenantControlPlaneStatus) -> Value {
+    let mut status = status.clone();
+    status
+        .conditions
+        .retain(|held| THEIRS.iter().all(|theirs| theirs.as_str() != held.type_));
+    let mut body = serde_json::to_value(status).expect("a status of ours serializes to JSON");
+    for pointer in THEIR_FIELDS {
+        remove(&mut body, pointer);
+    }
+    let tunnel = body
+        .pointer_mut("/addons/konnectivity")
+        .and_then(Value::as_object_mut);
+    let is_left = tunnel.is_some_and(|tunnel| {
+        tunnel.retain(|field, _| OUR_TUNNEL_FIELDS.contains(&field.as_str()));
+        !tunnel.is_empty()
+    });
+    if !is_left {
+        remove(&mut body, "/addons");
+    }
+    body
+}
+
+fn remove(body: &mut Value, pointer: &str) {
+    if let Some((parent, field)) = pointer.rsplit_once('/')
+        && let Some(fields) = body.pointer_mut(parent).and_then(Value::as_object_mut)
+    {
+        fields.remove(field);
+    }
+}
+
+async fn write(
+    tcp: &TenantControlPlane,
+    next: &TenantControlPlaneStatus,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let body = ours(next);
+    if tcp.status.as_ref().is_some_and(|held| ours(held) == body) {
+        return Ok(());
+    }
+    let (namespace, name) = (tcp.namespace().unwrap_or_default(), tcp.name_any());
+    let patch = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "TenantControlPlane",
+        "metadata": { "name": name, "namespace": namespace },
+        "status": body,
+    });
+    let api: Api<TenantControlPlane> = Api::namespaced(ctx.client.clone(), &namespace);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    match api
+        .patch_status(&name, &params, &Patch::Apply(&patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        // Gone while we were busy.
+        Err(error) if retry::code(&error) == Some(404) => Ok(()),
+        Err(source) => Err(Error::Report(Box::new(source))),
+    }
+}
+
+async fn tell(tcp: &TenantControlPlane, words: (EventType, &str, &str), note: &str, ctx: &Context) {
+    let (type_, reason, action) = words;
+    let event = Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note.chars().take(1000).collect()),
+        action: action.to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = ctx.recorder.publish(&event, &tcp.object_ref(&())).await {
+        tracing::debug!(
+            error = crate::telemetry::chain(&error),
+            "an Event was not written"
+        );
+    }
+}
+
+fn line(tcp: &TenantControlPlane, status: &TenantControlPlaneStatus) -> TenantLine {
+    let version = status
+        .kubernetes_resources
+        .as_ref()
+        .and_then(|resources| resources.version.as_ref());
+    let storage = status.storage.as_ref();
+    TenantLine {
+        namespace: tcp.namespace().unwrap_or_default(),
+        name: tcp.name_any(),
+        version: version
+            .and_then(|version| version.version.clone())
+            .unwrap_or_default(),
+        driver: storage
+            .and_then(|storage| storage.driver.clone())
+            .unwrap_or_default(),
+        address: status.control_plane_endpoint.clone().unwrap_or_default(),
+        exposure: tcp
+            .spec
+            .control_plane
+            .service
+            .service_type
+            .as_str()
+            .to_owned(),
+        status: version
+            .map(|version| format!("{:?}", version.status))
+            .unwrap_or_default(),
+        ready: if condition::is_true(&status.conditions, ConditionType::Ready) {
+            Readiness::Ready
+        } else {
+            Readiness::NotReady
+        },
+    }
+}
