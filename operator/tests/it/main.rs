@@ -2,6 +2,7 @@
 
 mod admission;
 mod api_server;
+mod control_plane;
 mod crds;
 mod etcd;
 mod examples;

@@ -2,6 +2,7 @@
 
 pub(crate) mod https;
 pub(crate) mod kube_api;
+pub(crate) mod pod;
 pub(crate) mod secure_etcd;
 
 use std::path::{Path, PathBuf};
