@@ -8,57 +8,18 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt as _};
-use operator::api::TenantControlPlane;
-use operator::api::data_store::Driver;
 use operator::etcd::Etcd;
 use operator::etcd::tenancy::Tenancy;
-use operator::objects::{Desired, Objects};
-use operator::pki::KeyPair;
-use operator::tenant_control_plane::control_plane::{Defaults, Images};
-use operator::tenant_control_plane::observed::{DataStoreAccess, Observed, ObservedDataStore};
-use operator::tenant_control_plane::{build, issue, validate};
-use operator::validate::Limits;
 use serde_json::json;
 
+use crate::support::built::{NAMESPACE, UID, built};
 use crate::support::pod::Pod;
 use crate::support::secure_etcd::SecureEtcd;
 use crate::support::{document_manifest, examples, manifest};
 
-const UID: &str = "5c2a9e4e-0d3b-4c55-9f0a-6b1d3f0c7a11";
-const NAMESPACE: &str = "tenants";
+const ADMIN: &str = "admin-kubeconfig";
 /// Programs of Kubernetes take that long on a busy machine.
 const PATIENCE: u32 = 480;
-
-fn built(mut object: TenantControlPlane, etcd: &SecureEtcd) -> Objects<Desired> {
-    object.metadata.namespace = Some(NAMESPACE.to_owned());
-    object.metadata.uid = Some(UID.to_owned());
-    let images = Images {
-        konnectivity_server: "example.org/warren:1".to_owned(),
-        konnectivity_agent: "example.org/warren:1".to_owned(),
-    };
-    let defaults = Defaults {
-        data_store: Some("default".to_owned()),
-        images,
-    };
-    let service = json!({
-        "spec": {"clusterIP": "10.200.0.7"},
-        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.10"}]}},
-    });
-    let authority = etcd.authority();
-    let observed = Observed {
-        service: Some(serde_json::from_value(service).unwrap()),
-        data_store: ObservedDataStore::Found(DataStoreAccess {
-            name: "default".to_owned(),
-            driver: Driver::Etcd,
-            endpoints: vec![etcd.endpoint()],
-            authority: Some(KeyPair::new(&authority.certificate, &authority.key)),
-        }),
-        ..Observed::default()
-    };
-    let control_plane = validate(&object, &observed, &defaults, &Limits::default()).unwrap();
-    let pki = issue(&control_plane, &observed, jiff::Timestamp::now()).unwrap();
-    build(&control_plane, pki.as_ref())
-}
 
 fn free_ports() -> [i32; 3] {
     let held = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
@@ -66,8 +27,8 @@ fn free_ports() -> [i32; 3] {
 }
 
 /// A client of one of the built kubeconfigs, led to this machine.
-async fn client(pod: &Pod<'_>, key: &str, port: i32) -> Client {
-    let secret: Secret = pod.object("konnectivity-example-admin-kubeconfig");
+async fn client(pod: &Pod<'_>, secret: &str, key: &str, port: i32) -> Client {
+    let secret: Secret = pod.object(&format!("konnectivity-example-{secret}"));
     let text = String::from_utf8(secret.data.unwrap()[key].0.clone()).unwrap();
     let mut kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
     let cluster = kubeconfig.clusters[0].cluster.as_mut().unwrap();
@@ -127,13 +88,13 @@ async fn a_built_control_plane_serves_with_the_real_programs() {
     let extra_args = &mut object.spec.control_plane.deployment.extra_args;
     extra_args.controller_manager = vec![format!("--secure-port={controller_manager}")];
     extra_args.scheduler = vec![format!("--secure-port={scheduler}")];
-    let objects = built(object, &etcd);
+    let objects = built(object, &etcd.endpoint(), etcd.authority());
     let mut pod = Pod::of(&objects);
     if !pod.start("kube-apiserver") {
         return;
     }
-    let administrator = client(&pod, "admin.conf", port).await;
-    let break_glass = client(&pod, "super-admin.svc", port).await;
+    let administrator = client(&pod, ADMIN, "admin.conf", port).await;
+    let break_glass = client(&pod, ADMIN, "super-admin.svc", port).await;
     let (user, groups) = until(&pod, "kube-apiserver", async || {
         whoami(&administrator).await.ok()
     })
@@ -146,6 +107,17 @@ async fn a_built_control_plane_serves_with_the_real_programs() {
     let (user, groups) = whoami(&break_glass).await.unwrap();
     assert_eq!(user, "kubernetes-super-admin");
     assert!(groups.contains(&"system:masters".to_owned()), "{groups:?}");
+
+    let tunnel = client(
+        &pod,
+        "konnectivity-kubeconfig",
+        "konnectivity-server.conf",
+        port,
+    )
+    .await;
+    let (user, groups) = whoami(&tunnel).await.unwrap();
+    assert_eq!(user, "system:konnectivity-server");
+    assert_eq!(groups, ["system:authenticated"], "and nothing more");
 
     objects_are_taken_and_stay_as_they_are(&break_glass, &etcd).await;
 
@@ -173,7 +145,7 @@ async fn objects_are_taken_and_stay_as_they_are(client: &Client, etcd: &SecureEt
         .await
         .unwrap();
     for (name, text) in examples() {
-        let objects = built(manifest(&text), etcd);
+        let objects = built(manifest(&text), &etcd.endpoint(), etcd.authority());
         for object in objects.present() {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), NAMESPACE, &object.reference.api);

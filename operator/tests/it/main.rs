@@ -2,6 +2,7 @@
 
 mod admission;
 mod api_server;
+mod contract;
 mod control_plane;
 mod crds;
 mod etcd;

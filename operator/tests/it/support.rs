@@ -1,5 +1,6 @@
 //! What several tests need: files of the repository, manifests, a real API server.
 
+pub(crate) mod built;
 pub(crate) mod https;
 pub(crate) mod kube_api;
 pub(crate) mod pod;

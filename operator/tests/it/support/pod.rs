@@ -13,6 +13,9 @@ use operator::objects::{Desired, Objects};
 
 use super::secure_etcd::find;
 
+/// What the downward API would say.
+pub(crate) const POD_UID: &str = "0f4b9f6c-5d6e-4c59-8f36-0c9c9b2f8d11";
+
 /// The containers of a pod that run. Dropping it stops them and removes their files.
 pub(crate) struct Pod<'a> {
     objects: &'a Objects<Desired>,
@@ -43,6 +46,19 @@ impl<'a> Pod<'a> {
         let Some(program) = find(name) else {
             return false;
         };
+        let log = File::create(self.log(name)).unwrap();
+        let child = Command::new(program)
+            .args(self.arguments(name))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.children.push(child);
+        true
+    }
+
+    /// The arguments of a container, its files laid out and its variables put in.
+    pub(crate) fn arguments(&self, name: &str) -> Vec<String> {
         let found = |container: &&Container| container.name == name;
         let container = self.spec.containers.iter().find(found).unwrap().clone();
         let root = self.directory.path().join(name);
@@ -50,28 +66,21 @@ impl<'a> Pod<'a> {
         for mount in &mounts {
             self.fill(&mount.name, &inside(&root, &mount.mount_path));
         }
-        let arguments = container
+        let led = |argument: String| {
+            let mut paths = mounts.iter().map(|mount| mount.mount_path.as_str());
+            match paths.find(|path| argument.contains(*path)) {
+                Some(path) => {
+                    argument.replacen(path, &inside(&root, path).display().to_string(), 1)
+                }
+                None => argument.replace("$(POD_UID)", POD_UID),
+            }
+        };
+        container
             .args
             .unwrap_or_default()
             .into_iter()
-            .map(|argument| {
-                let mut paths = mounts.iter().map(|mount| mount.mount_path.as_str());
-                match paths.find(|path| argument.contains(*path)) {
-                    Some(path) => {
-                        argument.replacen(path, &inside(&root, path).display().to_string(), 1)
-                    }
-                    None => argument,
-                }
-            });
-        let log = File::create(self.log(name)).unwrap();
-        let child = Command::new(program)
-            .args(arguments)
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.children.push(child);
-        true
+            .map(led)
+            .collect()
     }
 
     /// The end of what a container wrote.
