@@ -5,7 +5,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
+
+	"k8s.io/klog/v2"
 )
 
 const usage = `usage: peers COMMAND [flags]
@@ -27,6 +30,9 @@ func main() {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(64)
 	}
+	// The Go client logs what a scenario provokes on purpose; the table says what came of it.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
