@@ -5,7 +5,7 @@ mod rules;
 use std::fmt::Write as _;
 
 use kube::core::cel::apply_defaults;
-use operator::api::{TenantControlPlane, schema};
+use operator::api::{DataStore, TenantControlPlane, schema};
 use serde_json::{Value, json};
 
 use crate::support::{examples, manifest, read, repository, schema_of};
@@ -236,5 +236,69 @@ fn additive_fields_are_few_and_optional() {
             description.contains("additive"),
             "{field} does not say that it is ours"
         );
+    }
+}
+
+/// A value for every field at once, as far as the schema goes.
+fn sample(node: &Value) -> Value {
+    if let Some(words) = node["enum"].as_array() {
+        return words[0].clone();
+    }
+    if node["x-kubernetes-int-or-string"] == true {
+        return json!("7");
+    }
+    match (node["type"].as_str(), node["format"].as_str()) {
+        (Some("string"), Some("date-time")) => json!("2026-01-01T00:00:00Z"),
+        (Some("string"), Some("byte")) => json!("Ynl0ZXM="),
+        (Some("string"), _) => json!("text"),
+        (Some("integer"), _) => json!(7),
+        (Some("boolean"), _) => json!(true),
+        (Some("array"), _) => json!([sample(&node["items"])]),
+        (Some("object"), _) if node["additionalProperties"].is_object() => {
+            json!({"key": sample(&node["additionalProperties"])})
+        }
+        (Some("object"), _) => {
+            let fields = node["properties"].as_object().into_iter().flatten();
+            fields
+                .map(|(name, field)| (name.clone(), sample(field)))
+                .collect()
+        }
+        _ => json!({"anything": ["at", "all"]}),
+    }
+}
+
+#[test]
+fn every_field_survives_reading_and_writing() {
+    let whole = |kind: &str| {
+        let mut object = sample(&schema_of(kind));
+        object["apiVersion"] = json!("kamaji.clastix.io/v1alpha1");
+        object["kind"] = json!(kind);
+        object["metadata"] = json!({"name": "whole"});
+        object
+    };
+    let object = whole("TenantControlPlane");
+    let read: TenantControlPlane = serde_json::from_value(object.clone()).unwrap();
+    assert_same("", &object, &serde_json::to_value(read).unwrap());
+    let object = whole("DataStore");
+    let read: DataStore = serde_json::from_value(object.clone()).unwrap();
+    assert_same("", &object, &serde_json::to_value(read).unwrap());
+}
+
+fn assert_same(path: &str, sent: &Value, held: &Value) {
+    match (sent, held) {
+        (Value::Object(sent), Value::Object(held)) => {
+            for (name, value) in sent {
+                let path = format!("{path}.{name}");
+                let kept = held.get(name).unwrap_or_else(|| panic!("{path} is lost"));
+                assert_same(&path, value, kept);
+            }
+        }
+        (Value::Array(sent), Value::Array(held)) => {
+            assert_eq!(sent.len(), held.len(), "{path}");
+            sent.iter()
+                .zip(held)
+                .for_each(|(sent, held)| assert_same(path, sent, held));
+        }
+        _ => assert_eq!(sent, held, "{path}"),
     }
 }
