@@ -22,7 +22,7 @@ mod listener;
 mod metrics;
 pub mod settings;
 pub mod strategy;
-mod unix_socket;
+pub mod unix_socket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,10 +36,10 @@ use tokio::time::interval;
 use crate::descriptors::raise_limit;
 use crate::drain::Trigger;
 use crate::metrics::Registry;
-use crate::tls::{Acceptor, TlsError};
+use crate::protocol::budget;
+use crate::tls::{Acceptor, Policy, TlsError};
 
 use backend::admission::Gate;
-use backend::inbox::Patience;
 use backends::Backends;
 use background::Background;
 use doors::{AgentDoor, FrontendDoor};
@@ -82,7 +82,7 @@ pub enum ServerError {
         /// Who would connect.
         whom: &'static str,
         /// What is wrong.
-        source: TlsError,
+        source: Box<TlsError>,
     },
 }
 
@@ -174,10 +174,7 @@ impl Server {
             live: background.keep_lease(&settings),
             proof: background.proof(&settings),
             backends: Arc::clone(&backends),
-            patience: Patience {
-                stall: settings.limits.stall,
-                cap: settings.limits.connection_buffer,
-            },
+            limits: budget(&settings.limits),
             metrics: metrics.clone(),
         };
         let dialer = Dialer::new(Arc::clone(&backends), &settings.limits, metrics.clone());
@@ -232,7 +229,21 @@ async fn listen(whom: &'static str, address: &str) -> Result<Listener, ServerErr
     Listener::tcp(address).await.map_err(failed)
 }
 
+/// What may wait for one frontend, and for how long.
+fn budget(limits: &settings::Limits) -> budget::Limits {
+    budget::Limits {
+        hard: limits.connection_buffer,
+        soft_patience: limits.stall,
+        ..budget::Limits::default()
+    }
+}
+
 fn acceptor(whom: &'static str, files: &TlsFiles, alpn: &[&[u8]]) -> Result<Acceptor, ServerError> {
+    let policy = Policy::from_flags(&files.cipher_suites, &files.min_version);
     Acceptor::new(&files.cert, &files.key, files.client_ca.as_deref(), alpn)
-        .map_err(|source| ServerError::Tls { whom, source })
+        .and_then(|acceptor| acceptor.restricted(policy))
+        .map_err(|source| ServerError::Tls {
+            whom,
+            source: Box::new(source),
+        })
 }

@@ -22,7 +22,7 @@ pub struct Args {
     /// How this server is known among its replicas.
     #[command(flatten)]
     pub identity: IdentityArgs,
-    /// The API server that answers TokenReviews and keeps leases.
+    /// The API server that answers token reviews and keeps leases.
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
     /// What keeps one connection from hurting the others.
@@ -123,7 +123,7 @@ pub struct AgentArgs {
     /// TLS 1.2 cipher suites by their Go names; TLS 1.3 has its own.
     #[arg(long, value_name = "SUITES")]
     pub cipher_suites: Vec<String>,
-    /// Lowest TLS version: VersionTLS12 or VersionTLS13.
+    /// Lowest TLS version: `VersionTLS12` or `VersionTLS13`.
     #[arg(long, default_value = "", value_name = "VERSION")]
     pub tls_min_version: String,
 }
@@ -143,7 +143,7 @@ pub struct IdentityArgs {
     pub graceful_shutdown_timeout: Duration,
 }
 
-/// The API server that answers TokenReviews and keeps leases.
+/// The API server that answers token reviews and keeps leases.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub struct KubernetesArgs {

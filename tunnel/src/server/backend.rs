@@ -3,22 +3,22 @@
 //! waiting; the stream itself belongs to the reader and the writer in `driver.rs`.
 //! Ids are this stream's own: two streams of one agent never meet in a table.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use prometheus::IntGauge;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::strategy::{Candidate, Standing};
+use crate::protocol::budget::Limits;
 use crate::protocol::destination::Destination;
 use crate::protocol::id::{ConnectId, DialId};
 use crate::protocol::metadata::Identifiers;
 use crate::protocol::packet::ToAgent;
+use crate::protocol::table::ServerTable;
 
 pub(crate) mod admission;
 pub(crate) mod driver;
@@ -29,7 +29,7 @@ mod outbox;
 pub(crate) use inbox::Ending;
 pub(crate) use outbox::Gone;
 
-use inbox::{Inbox, Patience};
+use inbox::Inbox;
 use outbox::Outbox;
 
 /// An agent that has not taken a byte for this long while some wait is asked last.
@@ -61,7 +61,7 @@ pub(crate) struct Backend {
     id: BackendId,
     agent: String,
     identifiers: Identifiers,
-    patience: Patience,
+    limits: Limits,
     metrics: Metrics,
     outbox: Outbox,
     draining: AtomicBool,
@@ -70,29 +70,28 @@ pub(crate) struct Backend {
 
 #[derive(Debug, Default)]
 struct State {
-    last_dial: i64,
-    pending: HashMap<DialId, oneshot::Sender<Result<Connection, DialFailure>>>,
-    open: HashMap<ConnectId, Arc<Inbox>>,
-    /// Closed by us, not yet confirmed: whatever still comes for these is dropped.
-    closing: HashSet<ConnectId>,
+    table: ServerTable<Waiter, Arc<Inbox>>,
     /// Since when the writer waits for the agent to take bytes.
     blocked: Option<Instant>,
     lost: bool,
 }
+
+/// The frontend that waits for a dial's answer.
+type Waiter = oneshot::Sender<Result<Connection, DialFailure>>;
 
 impl Backend {
     /// A backend for one agent stream.
     pub(crate) fn new(
         agent: String,
         identifiers: Identifiers,
-        patience: Patience,
+        limits: Limits,
         metrics: Metrics,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: BackendId::next(),
             agent,
             identifiers,
-            patience,
+            limits,
             metrics,
             outbox: Outbox::default(),
             draining: AtomicBool::new(false),
@@ -130,13 +129,7 @@ impl Backend {
         }
     }
 
-    /// Connections and dials that end with this stream.
-    pub(crate) fn load(&self) -> usize {
-        let state = self.state();
-        state.open.len() + state.pending.len()
-    }
-
-    /// Asks the agent for a connection. Dropping the future sends DIAL_CLS; a connection that the agent opens
+    /// Asks the agent for a connection. Dropping the future sends `DIAL_CLS`; a connection that the agent opens
     /// nevertheless is closed when its late answer comes.
     pub(crate) async fn dial(
         self: &Arc<Self>,
@@ -148,10 +141,7 @@ impl Backend {
             if state.lost {
                 return Err(DialFailure::Lost);
             }
-            state.last_dial += 1;
-            let dial = DialId::new(state.last_dial);
-            state.pending.insert(dial, answer);
-            dial
+            state.table.dial(answer)
         };
         self.outbox.control(ToAgent::Dial {
             dial,
@@ -180,7 +170,7 @@ struct DialGuard<'a> {
 
 impl Drop for DialGuard<'_> {
     fn drop(&mut self) {
-        if self.backend.state().pending.remove(&self.dial).is_some() {
+        if self.backend.state().table.give_up(self.dial).is_some() {
             self.backend
                 .outbox
                 .control(ToAgent::CancelDial { dial: self.dial });
@@ -236,7 +226,7 @@ impl Connection {
 
     /// The frontend took some of the bytes it was handed last.
     pub(crate) fn moved(&self) {
-        self.inbox.moved(Instant::now());
+        self.inbox.moved();
     }
 
     /// Whether the agent has closed it, or it was cut off.
@@ -252,10 +242,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let ours = self.backend.state().close(self.id);
-        if ours {
-            self.backend.outbox.abort(self.id);
-        }
+        self.backend.abandon(self.id);
         let reason = self
             .inbox
             .ending()
@@ -269,20 +256,4 @@ impl Drop for Connection {
             "connection ended"
         );
     }
-}
-
-impl State {
-    /// Ends an open connection from our side; says whether the agent must be told.
-    fn close(&mut self, connection: ConnectId) -> bool {
-        let ours = self.open.remove(&connection).is_some();
-        if ours {
-            self.closing.insert(connection);
-        }
-        ours
-    }
-}
-
-/// Makes the inbox of a connection that was just opened.
-fn inbox(patience: Patience, total: &IntGauge) -> Arc<Inbox> {
-    Arc::new(Inbox::new(patience, total.clone(), Instant::now()))
 }

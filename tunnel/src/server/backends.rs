@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use super::backend::inbox::Crowd;
 use super::backend::{Backend, BackendId};
 use super::metrics::Metrics;
 use super::strategy::{self, Candidate, Strategy};
+use crate::protocol::budget::Crowd;
 
 /// How often a crowded server is looked at.
 const RELIEF: Duration = Duration::from_millis(500);

@@ -143,7 +143,7 @@ impl Visit {
                 let socket = LegalAuthority::new(socket);
                 let keepalive = self.keepalive;
                 let stream = |request, respond| self.clone().proxy(request, respond);
-                Ok(h2_connection::serve(socket, &h2_limits::server(), keepalive, stream).await?)
+                Ok(h2_connection::serve(socket, &h2_limits::frontend(), keepalive, stream).await?)
             }
         }
     }

@@ -106,7 +106,7 @@ async fn answer(
     let body = body
         .collect()
         .await
-        .map(|body| body.to_bytes())
+        .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     let request = Asked {
         method: parts.method,

@@ -103,11 +103,11 @@ impl Dialer {
             if tried.len() > 1 {
                 self.metrics.dial_retries.inc();
             }
-            let alone = self.backends.pick(destination.host(), &tried).is_none();
-            last = match self
-                .attempt(&backend, destination, deadline, Company::of(alone))
-                .await
-            {
+            let company = match self.backends.pick(destination.host(), &tried) {
+                Some(_) => Company::Others,
+                None => Company::Alone,
+            };
+            last = match self.attempt(&backend, destination, deadline, company).await {
                 Ok(connection) => return Ok(connection),
                 Err(error @ (DialError::AgentLost(_) | DialError::TimedOut)) => error,
                 Err(error) => return Err(error),
@@ -147,12 +147,6 @@ impl Dialer {
 enum Company {
     Alone,
     Others,
-}
-
-impl Company {
-    fn of(alone: bool) -> Self {
-        if alone { Self::Alone } else { Self::Others }
-    }
 }
 
 impl DialError {

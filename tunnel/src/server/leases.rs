@@ -32,6 +32,7 @@ pub(crate) async fn keep(keeper: Keeper, live: watch::Sender<usize>, mut drain: 
         let delay = match keeper.turn().await {
             Ok(count) => {
                 backoff.reset();
+                keeper.metrics.counted(count);
                 live.send_replace(count);
                 PERIOD + PERIOD.mul_f64(0.04 * rand::random::<f64>())
             }

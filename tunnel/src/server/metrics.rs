@@ -1,12 +1,20 @@
 //! What the server counts: every family of the reference, present from the start, and a few of our own.
 //! In: events, as verbs. Out: values under the names that dashboards know. Counting never fails and never waits.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::strategy::Strategy;
-use crate::metrics::{DEFAULT_BUCKETS, Family, Registry};
+use crate::metrics::{Family, Registry};
+
+mod labels;
+mod leases;
+
+pub(crate) use labels::{DialFailureReason, PacketKind, Segment};
+pub(crate) use leases::LeaseMetrics;
 
 /// Prefix of every name.
 pub(crate) const PREFIX: &str = "konnectivity_network_proxy_server_";
@@ -16,113 +24,29 @@ const LIFETIME_BUCKETS: [f64; 12] = [
     1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14_400.0, 43_200.0, 86_400.0,
 ];
 
-/// One direction of one link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Segment {
-    /// kube-apiserver → us.
-    FromClient,
-    /// Us → kube-apiserver.
-    ToClient,
-    /// Agent → us.
-    FromAgent,
-    /// Us → agent.
-    ToAgent,
-}
-
-impl Segment {
-    const ALL: [Self; 4] = [
-        Self::FromClient,
-        Self::ToClient,
-        Self::FromAgent,
-        Self::ToAgent,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::FromClient => "from_client",
-            Self::ToClient => "to_client",
-            Self::FromAgent => "from_agent",
-            Self::ToAgent => "to_agent",
-        }
-    }
-}
-
-/// The packets by their wire names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PacketKind {
-    DialReq,
-    DialRsp,
-    CloseReq,
-    CloseRsp,
-    Data,
-    DialCls,
-    Drain,
-}
-
-impl PacketKind {
-    const ALL: [Self; 7] = [
-        Self::DialReq,
-        Self::DialRsp,
-        Self::CloseReq,
-        Self::CloseRsp,
-        Self::Data,
-        Self::DialCls,
-        Self::Drain,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::DialReq => "DIAL_REQ",
-            Self::DialRsp => "DIAL_RSP",
-            Self::CloseReq => "CLOSE_REQ",
-            Self::CloseRsp => "CLOSE_RSP",
-            Self::Data => "DATA",
-            Self::DialCls => "DIAL_CLS",
-            Self::Drain => "DRAIN",
-        }
-    }
-}
-
-/// Why a dial did not become a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DialFailureReason {
-    NoAgent,
-    ErrorResponse,
-    UnrecognizedResponse,
-    SendRsp,
-    BackendClose,
-    BackendDialTimeout,
-    FrontendClose,
-}
-
-impl DialFailureReason {
-    const ALL: [Self; 7] = [
-        Self::NoAgent,
-        Self::ErrorResponse,
-        Self::UnrecognizedResponse,
-        Self::SendRsp,
-        Self::BackendClose,
-        Self::BackendDialTimeout,
-        Self::FrontendClose,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::NoAgent => "no_agent",
-            Self::ErrorResponse => "error_response",
-            Self::UnrecognizedResponse => "unrecognized_response",
-            Self::SendRsp => "send_rsp",
-            Self::BackendClose => "backend_close",
-            Self::BackendDialTimeout => "backend_dial_timeout",
-            Self::FrontendClose => "frontend_close",
-        }
-    }
-}
-
-/// Every family of the server.
+/// Every family of the server; a clone counts into the same ones.
 #[derive(Clone, Debug)]
-pub(crate) struct Metrics {
-    /// DIAL_REQ accepted → DIAL_RSP.
+pub(crate) struct Metrics(Arc<Families>);
+
+impl Metrics {
+    /// Registers every family.
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self(Arc::new(Families::new(registry)))
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.0
+    }
+}
+
+/// What [`Metrics`] count.
+#[derive(Debug)]
+pub(crate) struct Families {
+    /// `DIAL_REQ` accepted → `DIAL_RSP`.
     pub(crate) dial_duration: Histogram,
     /// Time blocked writing to a frontend.
     pub(crate) frontend_write_duration: Histogram,
@@ -148,11 +72,15 @@ pub(crate) struct Metrics {
     pub(crate) queued_bytes: IntGauge,
     /// Dials that a second agent answered.
     pub(crate) dial_retries: IntCounter,
-    /// Live servers by their leases.
-    pub(crate) live_servers: IntGauge,
     /// Lease requests.
     pub(crate) leases: LeaseMetrics,
     ready_connections: IntGauge,
+    by: Labelled,
+}
+
+/// Families with labels, each counted by a verb.
+#[derive(Debug)]
+struct Labelled {
     ready_backends: IntGaugeVec,
     dial_failures: IntCounterVec,
     packets: Vec<IntCounter>,
@@ -161,34 +89,22 @@ pub(crate) struct Metrics {
     token_reviews: IntCounterVec,
 }
 
-impl Metrics {
-    /// Registers every family.
-    pub(crate) fn new(registry: &Registry) -> Self {
-        let methods: &[&[&str]] = &[&["Proxy"], &["Connect"]];
-        let grpc = registry.gauges(
-            Family("grpc_connections", "Open gRPC streams."),
-            &["service_method"],
-            methods,
-        );
-        let full = registry.gauges(
-            Family(
-                "full_receive_channels",
-                "Streams that wait for room in a full queue.",
-            ),
-            &["service_method"],
-            methods,
+impl Families {
+    fn new(registry: &Registry) -> Self {
+        let gauge = |name, help| registry.gauge(Family(name, help));
+        let counter = |name, help| registry.counter(Family(name, help));
+        let time = |name, help| registry.histogram(Family(name, help), &DIAL_BUCKETS);
+        let grpc = by_method(registry, "grpc_connections", "Open gRPC streams.");
+        let full = by_method(
+            registry,
+            "full_receive_channels",
+            "Streams that wait for room.",
         );
         Self {
-            dial_duration: registry.histogram(
-                Family("dial_duration_seconds", "Time from the dial to its answer."),
-                &DIAL_BUCKETS,
-            ),
-            frontend_write_duration: registry.histogram(
-                Family(
-                    "frontend_write_duration_seconds",
-                    "Time blocked writing to a frontend.",
-                ),
-                &DIAL_BUCKETS,
+            dial_duration: time("dial_duration_seconds", "Time from a dial to its answer."),
+            frontend_write_duration: time(
+                "frontend_write_duration_seconds",
+                "Time writing to a frontend.",
             ),
             connection_duration: registry.histogram(
                 Family(
@@ -199,39 +115,91 @@ impl Metrics {
             ),
             proxy_streams: grpc.with_label_values(&["Proxy"]),
             connect_streams: grpc.with_label_values(&["Connect"]),
-            http_connections: registry
-                .gauge(Family("http_connections", "CONNECT requests being served.")),
-            pending_dials: registry.gauge(Family(
-                "pending_backend_dials",
-                "Dials without an answer yet.",
-            )),
-            established: registry.gauge(Family(
-                "established_connections",
-                "Connections that are open.",
-            )),
+            http_connections: gauge("http_connections", "CONNECT requests being served."),
+            pending_dials: gauge("pending_backend_dials", "Dials without an answer yet."),
+            established: gauge("established_connections", "Connections that are open."),
             full_connect_channels: full.with_label_values(&["Connect"]),
-            shared_stream_waits: registry.counter(Family(
+            shared_stream_waits: counter(
                 "shared_stream_waits_total",
                 "Times an agent's stream waited for a moving connection at its cap.",
-            )),
-            stalled: registry.counter(Family(
+            ),
+            stalled: counter(
                 "stalled_connections_total",
                 "Connections closed because their frontend drained nothing.",
-            )),
-            queued_bytes: registry.gauge(Family(
-                "queued_bytes",
-                "Bytes from agents that wait for frontends.",
-            )),
-            dial_retries: registry.counter(Family(
+            ),
+            queued_bytes: gauge("queued_bytes", "Bytes from agents that wait for frontends."),
+            dial_retries: counter(
                 "dial_retries_total",
                 "Dials repeated on another agent because the first failed.",
-            )),
-            live_servers: registry.gauge(Family("live_servers", "Live servers by their leases.")),
+            ),
             leases: LeaseMetrics::new(registry),
-            ready_connections: registry.gauge(Family(
-                "ready_backend_connections",
-                "Agents of the first strategy.",
-            )),
+            ready_connections: gauge("ready_backend_connections", "Agents of the first strategy."),
+            by: Labelled::new(registry),
+        }
+    }
+
+    /// Frontends being served, whatever they speak.
+    pub(crate) fn frontends(&self) -> i64 {
+        self.proxy_streams.get() + self.http_connections.get()
+    }
+
+    /// A packet passed.
+    pub(crate) fn packet(&self, segment: Segment, kind: PacketKind) {
+        if let Some(counter) = self
+            .by
+            .packets
+            .get(segment as usize * PacketKind::ALL.len() + kind as usize)
+        {
+            counter.inc();
+        }
+    }
+
+    /// A dial failed.
+    pub(crate) fn dial_failed(&self, reason: DialFailureReason) {
+        self.by
+            .dial_failures
+            .with_label_values(&[reason.as_str()])
+            .inc();
+    }
+
+    /// A stream failed.
+    pub(crate) fn stream_failed(&self, segment: Segment, code: &str, kind: Option<PacketKind>) {
+        let kind = kind.map_or("Unknown", PacketKind::as_str);
+        self.by
+            .stream_errors
+            .with_label_values(&[segment.as_str(), code, kind])
+            .inc();
+    }
+
+    /// Membership changed.
+    pub(crate) fn ready(&self, strategy: Strategy, identifiers: usize) {
+        self.by
+            .ready_backends
+            .with_label_values(&[strategy.as_str()])
+            .set(i64::try_from(identifiers).unwrap_or(i64::MAX));
+    }
+
+    /// Membership of the first strategy changed.
+    pub(crate) fn ready_first(&self, identifiers: usize) {
+        self.ready_connections
+            .set(i64::try_from(identifiers).unwrap_or(i64::MAX));
+    }
+
+    /// A connection ended.
+    pub(crate) fn ended(&self, reason: &str, lifetime: Duration) {
+        self.by.outcomes.with_label_values(&[reason]).inc();
+        self.connection_duration.observe(lifetime.as_secs_f64());
+    }
+
+    /// A token was looked at.
+    pub(crate) fn reviewed(&self, result: &str) {
+        self.by.token_reviews.with_label_values(&[result]).inc();
+    }
+}
+
+impl Labelled {
+    fn new(registry: &Registry) -> Self {
+        Self {
             ready_backends: registry.gauges(
                 Family("ready_backends", "Identifiers a strategy can choose from."),
                 &["proxy_strategy"],
@@ -249,14 +217,7 @@ impl Metrics {
                     .map(std::slice::from_ref),
             ),
             packets: packets(registry),
-            stream_errors: registry.counters(
-                Family("stream_errors_total", "Errors of streams."),
-                &["segment", "code", "packet_type"],
-                &Segment::ALL
-                    .map(|segment| [segment.as_str(), "Canceled", "Unknown"])
-                    .each_ref()
-                    .map(<[&str; 3]>::as_slice),
-            ),
+            stream_errors: stream_errors(registry),
             outcomes: registry.counters(
                 Family("connection_outcomes_total", "How connections ended."),
                 &["reason"],
@@ -265,7 +226,6 @@ impl Metrics {
                     &["agent_closed"],
                     &["agent_lost"],
                     &["stalled"],
-                    &["shutdown"],
                 ],
             ),
             token_reviews: registry.counters(
@@ -274,64 +234,27 @@ impl Metrics {
                     "Agents' tokens, by what became of them.",
                 ),
                 &["result"],
-                &[&["accepted"], &["rejected"], &["cached"], &["failed"]],
+                &[&["accepted"], &["rejected"], &["cached"]],
             ),
         }
     }
+}
 
-    /// Frontends being served, whatever they speak.
-    pub(crate) fn frontends(&self) -> i64 {
-        self.proxy_streams.get() + self.http_connections.get()
-    }
+fn by_method(registry: &Registry, name: &'static str, help: &'static str) -> IntGaugeVec {
+    registry.gauges(
+        Family(name, help),
+        &["service_method"],
+        &[&["Proxy"], &["Connect"]],
+    )
+}
 
-    /// A packet passed.
-    pub(crate) fn packet(&self, segment: Segment, kind: PacketKind) {
-        if let Some(counter) = self
-            .packets
-            .get(segment as usize * PacketKind::ALL.len() + kind as usize)
-        {
-            counter.inc();
-        }
-    }
-
-    /// A dial failed.
-    pub(crate) fn dial_failed(&self, reason: DialFailureReason) {
-        self.dial_failures
-            .with_label_values(&[reason.as_str()])
-            .inc();
-    }
-
-    /// A stream failed.
-    pub(crate) fn stream_failed(&self, segment: Segment, code: &str, kind: Option<PacketKind>) {
-        let kind = kind.map_or("Unknown", PacketKind::as_str);
-        self.stream_errors
-            .with_label_values(&[segment.as_str(), code, kind])
-            .inc();
-    }
-
-    /// Membership changed.
-    pub(crate) fn ready(&self, strategy: Strategy, identifiers: usize) {
-        self.ready_backends
-            .with_label_values(&[strategy.as_str()])
-            .set(i64::try_from(identifiers).unwrap_or(i64::MAX));
-    }
-
-    /// Membership of the first strategy changed.
-    pub(crate) fn ready_first(&self, identifiers: usize) {
-        self.ready_connections
-            .set(i64::try_from(identifiers).unwrap_or(i64::MAX));
-    }
-
-    /// A connection ended.
-    pub(crate) fn ended(&self, reason: &str, lifetime: Duration) {
-        self.outcomes.with_label_values(&[reason]).inc();
-        self.connection_duration.observe(lifetime.as_secs_f64());
-    }
-
-    /// A token was looked at.
-    pub(crate) fn reviewed(&self, result: &str) {
-        self.token_reviews.with_label_values(&[result]).inc();
-    }
+fn stream_errors(registry: &Registry) -> IntCounterVec {
+    let known = Segment::ALL.map(|segment| [segment.as_str(), "Canceled", "Unknown"]);
+    registry.counters(
+        Family("stream_errors_total", "Errors of streams."),
+        &["segment", "code", "packet_type"],
+        &known.each_ref().map(<[&str; 3]>::as_slice),
+    )
 }
 
 fn packets(registry: &Registry) -> Vec<IntCounter> {
@@ -345,73 +268,6 @@ fn packets(registry: &Registry) -> Vec<IntCounter> {
         .flat_map(|segment| PacketKind::ALL.iter().map(move |kind| (segment, kind)))
         .map(|(segment, kind)| family.with_label_values(&[segment.as_str(), kind.as_str()]))
         .collect()
-}
-
-/// Lease requests.
-#[derive(Clone, Debug)]
-pub(crate) struct LeaseMetrics {
-    culled: IntCounter,
-    deletes: IntCounterVec,
-    delete_latency: HistogramVec,
-    lists: IntCounterVec,
-    list_latency: HistogramVec,
-}
-
-impl LeaseMetrics {
-    fn new(registry: &Registry) -> Self {
-        let (code, reason): (&[&str], &[&str]) =
-            (&["http_status_code"], &["http_status_code", "reason"]);
-        Self {
-            culled: registry.counter(Family("culled_leases_count", "Expired leases deleted.")),
-            deletes: registry.counters(
-                Family("lease_delete_total", "Requests to delete a lease."),
-                reason,
-                &[&["200", ""]],
-            ),
-            delete_latency: registry.histograms(
-                Family("lease_delete_latency_seconds", "Time to delete a lease."),
-                &DEFAULT_BUCKETS,
-                code,
-                &[&["200"]],
-            ),
-            lists: registry.counters(
-                Family("lease_list_total", "Requests to list leases."),
-                reason,
-                &[&["200", ""]],
-            ),
-            list_latency: registry.histograms(
-                Family("lease_list_latency_seconds", "Time to list leases."),
-                &DEFAULT_BUCKETS,
-                code,
-                &[&["200"]],
-            ),
-        }
-    }
-
-    /// Leases were listed.
-    pub(crate) fn listed(&self, (code, reason): (u16, &str), took: Duration) {
-        let code = code.to_string();
-        self.lists.with_label_values(&[code.as_str(), reason]).inc();
-        self.list_latency
-            .with_label_values(&[code.as_str()])
-            .observe(took.as_secs_f64());
-    }
-
-    /// A lease was deleted, or not.
-    pub(crate) fn deleted(&self, (code, reason): (u16, &str), took: Duration) {
-        let code = code.to_string();
-        self.deletes
-            .with_label_values(&[code.as_str(), reason])
-            .inc();
-        self.delete_latency
-            .with_label_values(&[code.as_str()])
-            .observe(took.as_secs_f64());
-    }
-
-    /// An expired lease is gone.
-    pub(crate) fn culled(&self) {
-        self.culled.inc();
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const BACKLOG: i32 = 4096;
 
 /// What happens to a socket that a former run left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leftover {
+pub enum Leftover {
     /// `--delete-existing-uds-file`: it goes.
     Remove,
     /// `--delete-existing-uds-file=false`: it is an error.
@@ -26,7 +26,7 @@ pub(crate) enum Leftover {
 
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UnixSocketError {
+pub enum UnixSocketError {
     /// Something that is no socket has the name.
     #[error("--uds-name={} exists and is {kind}, not a socket: remove it or choose another path", path.display())]
     NotASocket {

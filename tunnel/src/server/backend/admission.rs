@@ -9,10 +9,11 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request};
 use tokio::sync::watch;
 
-use super::inbox::Patience;
 use super::{Backend, driver};
 use crate::grpc::{self, PacketReader, PacketWriter, Status};
+use crate::protocol::budget::Limits;
 use crate::protocol::metadata::{self, Identifiers, MetadataError};
+use crate::protocol::packet::FromAgent;
 use crate::server::auth::Proof;
 use crate::server::backends::{Backends, Membership};
 use crate::server::metrics::Metrics;
@@ -31,7 +32,7 @@ pub(crate) struct Gate {
     /// Where they go.
     pub(crate) backends: Arc<Backends>,
     /// Budget of their connections.
-    pub(crate) patience: Patience,
+    pub(crate) limits: Limits,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
@@ -69,8 +70,8 @@ impl Gate {
         ];
         match grpc::accept(&mut respond, &headers) {
             Ok(stream) => {
-                self.drive(claim, PacketReader::new(body), PacketWriter::new(stream))
-                    .await
+                let wire = (PacketReader::new(body), PacketWriter::new(stream));
+                self.drive(claim, wire).await;
             }
             Err(error) => tracing::debug!(%error, "an agent left before it was answered"),
         }
@@ -88,13 +89,12 @@ impl Gate {
     async fn drive(
         &self,
         claim: Claim,
-        reader: PacketReader<crate::protocol::packet::FromAgent>,
-        mut writer: PacketWriter,
+        (reader, mut writer): (PacketReader<FromAgent>, PacketWriter),
     ) {
         let backend = Backend::new(
             claim.agent,
             claim.identifiers,
-            self.patience,
+            self.limits,
             self.metrics.clone(),
         );
         let stay = Stay::begin(&self.backends, Arc::clone(&backend), &self.metrics);

@@ -5,33 +5,34 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::inbox::{Crowd, Inbox, Level};
-use super::{Backend, Connection, DialFailure, Ending, inbox};
+use super::inbox::Inbox;
+use super::{Backend, Connection, DialFailure, Ending};
 use crate::grpc::{PacketReader, PacketWriter, Status, StreamError};
-use crate::protocol::id::{ConnectId, DialId};
+use crate::protocol::budget::{Crowd, Level};
+use crate::protocol::id::ConnectId;
 use crate::protocol::packet::{FromAgent, ToAgent};
+use crate::protocol::table::{Answer, Broken};
 use crate::server::metrics::{DialFailureReason, PacketKind, Segment};
 
 /// How often watched connections are looked at.
 const WATCH: Duration = Duration::from_millis(100);
 /// Bytes that may wait on the whole server before streams wait.
 const BUDGET: i64 = 256 << 20;
-/// Ids we closed that the agent has not confirmed; an agent that goes beyond makes no sense.
-const CLOSING: usize = 65_536;
-
 /// Why an agent's stream ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DriveError {
     /// The stream failed.
     #[error("the agent's stream failed")]
     Stream(#[from] StreamError),
-    /// Packets for connections that do not exist, without end.
-    #[error("the agent sends for more than {CLOSING} connections that do not exist")]
-    Unknown,
+    /// The agent makes no sense.
+    #[error("the agent breaks the protocol")]
+    Broken(#[from] Broken),
 }
 
 impl DriveError {
@@ -39,7 +40,7 @@ impl DriveError {
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Stream(error) => error.status(),
-            Self::Unknown => Status::unknown(self.to_string()),
+            Self::Broken(error) => Status::unknown(error.to_string()),
         }
     }
 }
@@ -92,30 +93,19 @@ pub(crate) async fn read(
 
 /// The stream is gone: everybody who waits is told.
 pub(crate) fn lose(backend: &Backend) {
-    let (pending, open) = {
+    let (dialling, open) = {
         let mut state = backend.state();
         state.lost = true;
-        state.closing.clear();
-        (
-            std::mem::take(&mut state.pending),
-            std::mem::take(&mut state.open),
-        )
+        state.table.lose()
     };
     backend.outbox.close();
-    for (_, answer) in sorted(pending) {
+    for answer in dialling {
         // A frontend that gave up meanwhile needs no answer.
-        let _gone = answer.send(Err(DialFailure::Lost));
+        drop(answer.send(Err(DialFailure::Lost)));
     }
-    for (_, inbox) in sorted(open) {
+    for inbox in open {
         inbox.end(Ending::AgentLost);
     }
-}
-
-/// Makes the order of a map's entries the same on every run.
-fn sorted<K: Ord, V>(map: impl IntoIterator<Item = (K, V)>) -> Vec<(K, V)> {
-    let mut entries: Vec<(K, V)> = map.into_iter().collect();
-    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-    entries
 }
 
 struct Driver {
@@ -135,104 +125,80 @@ enum Hold {
 
 impl Driver {
     fn take(&mut self, packet: FromAgent) -> Result<(), DriveError> {
-        let metrics = &self.backend.metrics;
-        metrics.packet(Segment::FromAgent, kind_from_agent(&packet));
-        match packet {
-            FromAgent::Dialled { dial, id } => self.answered(dial, Ok(id)),
-            FromAgent::DialFailed { dial, error } => self.answered(dial, Err(error)),
-            FromAgent::CancelDial { dial } => self.cancelled(dial),
-            FromAgent::Data { id, data } => return self.data(id, data),
-            FromAgent::Closed { id, error } => self.closed(id, error),
-            FromAgent::Drain => self.drain(),
+        let backend = &self.backend;
+        backend
+            .metrics
+            .packet(Segment::FromAgent, kind_from_agent(&packet));
+        let received = backend.state().table.receive(packet, |_| {
+            let total = backend.metrics.queued_bytes.clone();
+            Arc::new(Inbox::new(backend.limits, total, Instant::now()))
+        })?;
+        match received {
+            Answer::Opened {
+                waiter,
+                id,
+                connection,
+            } => {
+                backend.outbox.open(id);
+                // A connection that finds its frontend gone closes itself when it is dropped here.
+                drop(waiter.send(Ok(Connection::new(Arc::clone(backend), id, connection))));
+            }
+            Answer::Refused { waiter, error } => {
+                drop(waiter.send(Err(DialFailure::Refused(error))));
+            }
+            Answer::GivenUp { waiter } => {
+                drop(waiter.send(Err(DialFailure::Refused("dial closed".to_owned()))));
+            }
+            Answer::Unwanted { close } => self.unwanted(close),
+            Answer::Deliver {
+                id,
+                connection,
+                data,
+            } => self.deliver(id, connection, data),
+            Answer::Unknown { close } => backend.outbox.control(ToAgent::Close { id: close }),
+            Answer::Closed {
+                id,
+                connection,
+                error,
+            } => self.closed(id, &connection, error),
+            Answer::Drain => {
+                tracing::info!(
+                    agent = backend.agent,
+                    "agent drains: no new dials while another is there"
+                );
+                backend.draining.store(true, Ordering::Relaxed);
+            }
+            Answer::Nothing => {}
         }
         Ok(())
     }
 
-    /// A dial's answer. Nobody waits for it any more: the connection it opened is closed.
-    fn answered(&self, dial: DialId, outcome: Result<ConnectId, String>) {
-        let backend = &self.backend;
-        let mut state = backend.state();
-        let waiting = state.pending.remove(&dial);
-        let Some(answer) = waiting.filter(|answer| !answer.is_closed()) else {
-            drop(state);
-            backend
-                .metrics
-                .dial_failed(DialFailureReason::UnrecognizedResponse);
-            if let Ok(connection) = outcome {
-                backend.close_unknown(connection);
-            }
-            return;
-        };
-        let opened = match outcome {
-            Ok(connection) => {
-                let inbox = inbox(backend.patience, &backend.metrics.queued_bytes);
-                state.closing.remove(&connection);
-                state.open.insert(connection, Arc::clone(&inbox));
-                backend.outbox.open(connection);
-                Ok(Connection::new(Arc::clone(backend), connection, inbox))
-            }
-            Err(text) => Err(DialFailure::Refused(text)),
-        };
-        drop(state);
-        // A connection that finds its frontend gone closes itself when it is dropped here.
-        drop(answer.send(opened));
-    }
-
-    fn cancelled(&self, dial: DialId) {
-        let waiting = self.backend.state().pending.remove(&dial);
-        if let Some(answer) = waiting {
-            let _gone = answer.send(Err(DialFailure::Refused("dial closed".to_owned())));
+    /// An answer that nobody waits for: what it opened is closed again.
+    fn unwanted(&self, close: Option<ConnectId>) {
+        self.backend
+            .metrics
+            .dial_failed(DialFailureReason::UnrecognizedResponse);
+        if let Some(id) = close {
+            self.backend.outbox.control(ToAgent::Close { id });
         }
     }
 
-    /// Bytes for a connection; the first ones for one that does not exist are answered with CLOSE_REQ.
-    fn data(&mut self, connection: ConnectId, bytes: bytes::Bytes) -> Result<(), DriveError> {
-        if connection.is_none() {
-            return Ok(());
-        }
-        let found = self.backend.state().open.get(&connection).map(Arc::clone);
-        let Some(inbox) = found else {
-            self.backend.close_unknown(connection);
-            let unknown = self.backend.state().closing.len();
-            return if unknown > CLOSING {
-                Err(DriveError::Unknown)
-            } else {
-                Ok(())
-            };
-        };
-        let level = inbox.push(bytes, Instant::now());
+    fn deliver(&mut self, id: ConnectId, inbox: Arc<Inbox>, data: Bytes) {
+        let level = inbox.push(data, Instant::now());
         if level >= Level::Watched {
-            self.watched.insert(connection);
+            self.watched.insert(id);
         }
         if level == Level::Full {
             self.hold(Hold::Connection(inbox));
         } else if self.backend.crowd() == Crowd::Full {
             self.hold(Hold::Server);
         }
-        Ok(())
     }
 
-    fn closed(&mut self, connection: ConnectId, error: String) {
-        self.watched.remove(&connection);
-        let inbox = {
-            let mut state = self.backend.state();
-            state.closing.remove(&connection);
-            state.open.remove(&connection)
-        };
-        if let Some(inbox) = inbox {
-            self.backend.outbox.forget(connection);
-            inbox.end(Ending::AgentClosed(error));
-        }
-    }
-
-    fn drain(&self) {
-        tracing::info!(
-            agent = self.backend.agent,
-            "agent drains: it gets no new dials while another is there"
-        );
-        self.backend
-            .draining
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+    fn closed(&mut self, id: ConnectId, inbox: &Inbox, error: String) {
+        self.watched.remove(&id);
+        self.backend.outbox.forget(id);
+        inbox.end(Ending::AgentClosed(error));
     }
 
     /// The shared stream waits from here on.
@@ -262,10 +228,10 @@ impl Driver {
     fn watch(&mut self) {
         let watched = &self.watched;
         self.backend
-            .close_stalled(|id| watched.contains(id), Crowd::Sparse);
+            .close_stalled(|id| watched.contains(&id), Crowd::Sparse);
         let state = self.backend.state();
         self.watched
-            .retain(|id| state.open.get(id).is_some_and(|inbox| inbox.is_watched()));
+            .retain(|id| state.table.get(*id).is_some_and(|inbox| inbox.is_watched()));
         drop(state);
         if matches!(self.hold, Some(Hold::Server)) {
             self.resume();
@@ -283,20 +249,20 @@ impl Drop for Driver {
 
 impl Backend {
     /// Closes whoever stands still among the `eligible`, and nobody else.
-    pub(crate) fn close_stalled(&self, eligible: impl Fn(&ConnectId) -> bool, crowd: Crowd) {
+    pub(crate) fn close_stalled(&self, eligible: impl Fn(ConnectId) -> bool, crowd: Crowd) {
         let now = Instant::now();
-        let open = {
+        let stalled: Vec<(ConnectId, Arc<Inbox>, Ending)> = {
             let state = self.state();
-            let chosen = state.open.iter().filter(|(id, _)| eligible(id));
-            sorted(chosen.map(|(id, inbox)| (*id, Arc::clone(inbox))))
+            let chosen = state.table.open().filter(|(id, _)| eligible(*id));
+            chosen
+                .filter_map(|(id, inbox)| Some((id, Arc::clone(inbox), inbox.stalled(now, crowd)?)))
+                .collect()
         };
-        for (connection, inbox) in open {
-            if let Some(ending) = inbox.stalled(now, crowd) {
-                tracing::warn!(agent = self.agent, %connection, %ending, "a frontend stands still");
-                self.metrics.stalled.inc();
-                self.abandon(connection);
-                inbox.cut(ending);
-            }
+        for (connection, inbox, ending) in stalled {
+            tracing::warn!(agent = self.agent, %connection, %ending, "a frontend stands still");
+            self.metrics.stalled.inc();
+            self.abandon(connection);
+            inbox.cut(ending);
         }
     }
 
@@ -309,16 +275,10 @@ impl Backend {
         }
     }
 
-    /// Closes a connection that the agent believes in and we do not, once until it is confirmed.
-    fn close_unknown(&self, connection: ConnectId) {
-        if self.state().closing.insert(connection) {
-            self.outbox.control(ToAgent::Close { id: connection });
-        }
-    }
-
-    /// Closes a connection whose frontend is gone or stands still.
+    /// Closes a connection whose frontend is gone or stands still, unless the agent has closed it already.
     pub(super) fn abandon(&self, connection: ConnectId) {
-        if self.state().close(connection) {
+        let ours = self.state().table.close(connection).is_some();
+        if ours {
             self.outbox.abort(connection);
         }
     }

@@ -12,10 +12,8 @@ use prometheus::IntGauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// More than this waiting starts the watch.
-const WATCHED: usize = 1 << 20;
-/// At the cap everybody of that agent waits: then a stall is called sooner.
-const PATIENCE_AT_CAP: Duration = Duration::from_millis(500);
+use crate::protocol::budget::{Crowd, Level, Limits, Meter, Stalled};
+
 /// What waits for a frontend when its connection ends is given up when it takes nothing for this long.
 const PATIENCE_AT_END: Duration = Duration::from_secs(10);
 /// Chunks below this are copied out of the buffer they arrived in.
@@ -24,59 +22,39 @@ const SMALL: usize = 1024;
 /// Why no more bytes come from the agent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Ending {
-    /// The agent closed it: the endpoint hung up, or our CLOSE_REQ was answered.
+    /// The agent closed it: the endpoint hung up, or our `CLOSE_REQ` was answered.
     #[error("{0}")]
     AgentClosed(String),
     /// The agent's stream ended.
     #[error("connection to the agent was lost")]
     AgentLost,
     /// The frontend drained nothing while much waited for it.
-    #[error(
-        "closed because it stalled: {waiting} bytes waited and none were taken for {patience:?}"
-    )]
-    Stalled {
-        /// Bytes that waited.
-        waiting: usize,
-        /// How long nothing moved.
-        patience: Duration,
-    },
+    #[error("closed because the frontend {0}")]
+    Stalled(Stalled),
 }
 
 impl Ending {
+    /// The text of the last packet; the reference says nothing about an agent that was lost.
+    pub(crate) fn to_frontend(&self) -> String {
+        match self {
+            Self::AgentLost => String::new(),
+            Self::AgentClosed(_) | Self::Stalled(_) => self.to_string(),
+        }
+    }
+
     /// The metric's label.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::AgentClosed(_) => "agent_closed",
             Self::AgentLost => "agent_lost",
-            Self::Stalled { .. } => "stalled",
+            Self::Stalled(_) => "stalled",
         }
     }
-}
-
-/// How much may wait, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// No progress for this long above [`WATCHED`] is a stall.
-    pub(crate) stall: Duration,
-    /// Bytes that may wait for one frontend.
-    pub(crate) cap: usize,
-}
-
-/// How full an inbox is after a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    /// Nothing to do.
-    Low,
-    /// It must be watched.
-    Watched,
-    /// The shared stream waits.
-    Full,
 }
 
 /// The queue of one connection.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    patience: Patience,
     total: IntGauge,
     waiting: Mutex<Waiting>,
     filled: Notify,
@@ -87,25 +65,24 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 struct Waiting {
     chunks: VecDeque<Bytes>,
-    bytes: usize,
-    /// When the frontend took something, or a limit was passed, last.
-    moved: Instant,
+    meter: Meter,
     ending: Option<Ending>,
+    /// When what waits is given up, once it ended, unless the frontend takes some.
+    until: Option<Instant>,
     is_cut: bool,
 }
 
 impl Inbox {
     /// An empty one; `total` counts the bytes of all.
-    pub(crate) fn new(patience: Patience, total: IntGauge, now: Instant) -> Self {
+    pub(crate) fn new(limits: Limits, total: IntGauge, now: Instant) -> Self {
         let waiting = Waiting {
             chunks: VecDeque::new(),
-            bytes: 0,
-            moved: now,
+            meter: Meter::new(limits, now.into_std()),
             ending: None,
+            until: None,
             is_cut: false,
         };
         Self {
-            patience,
             total,
             waiting: Mutex::new(waiting),
             filled: Notify::new(),
@@ -126,33 +103,21 @@ impl Inbox {
         } else {
             bytes
         };
-        let (before, after) = (waiting.bytes, waiting.bytes + bytes.len());
-        let passed = |limit: usize| before < limit && after >= limit;
-        // Patience begins anew at each limit: who had little waiting was not standing still.
-        if before == 0 || passed(WATCHED) || passed(self.patience.cap) {
-            waiting.moved = now;
-        }
-        waiting.bytes = after;
-        self.count(before, after);
+        let level = waiting.meter.pushed(bytes.len(), now.into_std());
+        self.total.add(signed(bytes.len()));
         waiting.chunks.push_back(bytes);
         drop(waiting);
         self.filled.notify_one();
-        match after {
-            _ if after >= self.patience.cap => Level::Full,
-            WATCHED.. => Level::Watched,
-            _ => Level::Low,
-        }
+        level
     }
 
     /// Nothing follows; what waits is still delivered. The first reason stays.
     pub(crate) fn end(&self, ending: Ending) {
         let mut waiting = self.waiting();
         waiting.ending.get_or_insert(ending);
-        waiting.moved = Instant::now();
+        waiting.until = Some(Instant::now() + PATIENCE_AT_END);
         drop(waiting);
-        self.filled.notify_one();
-        self.drained.notify_one();
-        self.ended.notify_one();
+        self.wake();
     }
 
     /// Nothing follows and what waits is dropped, even while the frontend is in the middle of a write.
@@ -161,12 +126,9 @@ impl Inbox {
         waiting.ending = Some(ending);
         waiting.is_cut = true;
         waiting.chunks.clear();
-        self.count(waiting.bytes, 0);
-        waiting.bytes = 0;
+        self.total.sub(signed(waiting.meter.clear()));
         drop(waiting);
-        self.filled.notify_one();
-        self.drained.notify_one();
-        self.ended.notify_one();
+        self.wake();
     }
 
     /// The next chunk, or why there is none.
@@ -175,9 +137,8 @@ impl Inbox {
             {
                 let mut waiting = self.waiting();
                 if let Some(chunk) = waiting.chunks.pop_front() {
-                    let before = waiting.bytes;
-                    waiting.bytes -= chunk.len();
-                    self.count(before, waiting.bytes);
+                    waiting.moved(chunk.len());
+                    self.total.sub(signed(chunk.len()));
                     drop(waiting);
                     self.drained.notify_one();
                     return Ok(chunk);
@@ -191,30 +152,30 @@ impl Inbox {
     }
 
     /// The frontend took some of the chunk it holds.
-    pub(crate) fn moved(&self, now: Instant) {
-        self.waiting().moved = now;
+    pub(crate) fn moved(&self) {
+        self.waiting().moved(0);
     }
 
     /// Resolves when the frontend must stop even in the middle of a write: cut off, or nothing follows and
     /// it has taken nothing of the rest for [`PATIENCE_AT_END`].
     pub(crate) async fn cut_off(&self) -> Ending {
         loop {
-            let deadline = {
+            let until = {
                 let waiting = self.waiting();
-                match &waiting.ending {
-                    Some(ending) if waiting.is_cut => return ending.clone(),
-                    Some(_) if waiting.moved + PATIENCE_AT_END <= Instant::now() => {
-                        return Ending::Stalled {
-                            waiting: waiting.bytes,
+                match (&waiting.ending, waiting.until) {
+                    (Some(ending), _) if waiting.is_cut => return ending.clone(),
+                    (_, Some(until)) if until <= Instant::now() => {
+                        let waiting = waiting.meter.waiting();
+                        return Ending::Stalled(Stalled {
+                            waiting,
                             patience: PATIENCE_AT_END,
-                        };
+                        });
                     }
-                    Some(_) => Some(waiting.moved + PATIENCE_AT_END),
-                    None => None,
+                    (_, until) => until,
                 }
             };
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
+            match until {
+                Some(until) => sleep_until(until).await,
                 None => self.ended.notified().await,
             }
         }
@@ -225,7 +186,7 @@ impl Inbox {
         loop {
             {
                 let waiting = self.waiting();
-                if waiting.bytes < self.patience.cap || waiting.ending.is_some() {
+                if waiting.meter.level() < Level::Full || waiting.ending.is_some() {
                     return;
                 }
             }
@@ -236,7 +197,7 @@ impl Inbox {
     /// Whether so much waits that it must be watched.
     pub(crate) fn is_watched(&self) -> bool {
         let waiting = self.waiting();
-        waiting.bytes >= WATCHED && waiting.ending.is_none()
+        waiting.meter.level() >= Level::Watched && waiting.ending.is_none()
     }
 
     /// Why it ended, if it did.
@@ -244,27 +205,17 @@ impl Inbox {
         self.waiting().ending.clone()
     }
 
-    /// Says that the frontend has stood still for too long. When the server is `crowded`, anything that waits
-    /// counts: one that moves is never closed, whatever its size.
+    /// Says that the frontend has stood still for too long. One that moves is never closed, whatever waits for it.
     pub(crate) fn stalled(&self, now: Instant, crowd: Crowd) -> Option<Ending> {
         let waiting = self.waiting();
-        let patience = match waiting.bytes {
-            0 => return None,
-            bytes if bytes >= self.patience.cap => PATIENCE_AT_CAP.min(self.patience.stall),
-            WATCHED.. => self.patience.stall,
-            _ if crowd == Crowd::Full => self.patience.stall,
-            _ => return None,
-        };
-        let still = now.saturating_duration_since(waiting.moved) >= patience;
-        (still && waiting.ending.is_none()).then_some(Ending::Stalled {
-            waiting: waiting.bytes,
-            patience,
-        })
+        let stalled = waiting.meter.stalled(now.into_std(), crowd)?;
+        waiting.ending.is_none().then_some(Ending::Stalled(stalled))
     }
 
-    fn count(&self, before: usize, after: usize) {
-        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.total.add(signed(after) - signed(before));
+    fn wake(&self) {
+        self.filled.notify_one();
+        self.drained.notify_one();
+        self.ended.notify_one();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -272,20 +223,23 @@ impl Inbox {
     }
 }
 
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        let bytes = self.waiting().bytes;
-        self.count(bytes, 0);
+impl Waiting {
+    fn moved(&mut self, bytes: usize) {
+        let now = Instant::now();
+        self.meter.taken(bytes, now.into_std());
+        self.until = self.until.map(|_| now + PATIENCE_AT_END);
     }
 }
 
-/// Whether the bytes that wait on the whole server exceed its budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Crowd {
-    /// There is room.
-    Sparse,
-    /// There is none.
-    Full,
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let left = self.waiting().meter.waiting();
+        self.total.sub(signed(left));
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -295,12 +249,8 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn inbox() -> Inbox {
-        let patience = Patience {
-            stall: Duration::from_secs(2),
-            cap: 8 * MIB,
-        };
         let total = IntGauge::new("total", "total").expect("a legal name");
-        Inbox::new(patience, total, Instant::now())
+        Inbox::new(Limits::default(), total, Instant::now())
     }
 
     fn block(bytes: usize) -> Bytes {
@@ -348,7 +298,7 @@ mod tests {
         for _ in 0..100 {
             tokio::time::advance(Duration::from_millis(499)).await;
             assert_eq!(inbox.stalled(Instant::now(), Crowd::Full), None);
-            inbox.moved(Instant::now());
+            inbox.moved();
         }
     }
 

@@ -12,7 +12,7 @@ use crate::protocol::id::ConnectId;
 use crate::protocol::packet::ToAgent;
 
 /// Bytes one connection may have waiting before its frontend is not read any more.
-const LANE: usize = 256 * 1024;
+const LANE: usize = 128 * 1024;
 /// Bytes a connection may send before it is the next one's turn.
 const QUANTUM: usize = 16 * 1024;
 
@@ -42,7 +42,7 @@ struct Lane {
     bytes: usize,
     /// Bytes it may still send in this turn.
     credit: usize,
-    /// Nothing follows but CLOSE_REQ.
+    /// Nothing follows but `CLOSE_REQ`.
     finished: bool,
     room: Arc<Notify>,
 }
@@ -65,32 +65,20 @@ impl Outbox {
 
     /// Queues data of a connection; waits while it has its share waiting already.
     pub(crate) async fn data(&self, connection: ConnectId, bytes: Bytes) -> Result<(), Gone> {
+        let mut bytes = bytes;
         loop {
-            let room = {
-                let mut waiting = self.waiting();
-                let Some(lane) = waiting
-                    .lanes
-                    .get_mut(&connection)
-                    .filter(|lane| !lane.finished)
-                else {
-                    return Err(Gone);
-                };
-                if lane.bytes < LANE {
-                    let idle = lane.chunks.is_empty();
-                    lane.bytes += bytes.len();
-                    lane.chunks.push_back(bytes);
-                    if idle {
-                        waiting.turns.push_back(connection);
-                    }
-                    drop(waiting);
-                    self.work.notify_one();
-                    return Ok(());
+            let room = match self.waiting().push(connection, bytes)? {
+                Pushed::Queued => break,
+                Pushed::Full(back, room) => {
+                    bytes = back;
+                    room
                 }
-                Arc::clone(&lane.room)
             };
-            // One sender per connection: a permit that came before this wait is kept for it.
+            // One sender for each connection: a permit that came before this wait is kept for it.
             room.notified().await;
         }
+        self.work.notify_one();
+        Ok(())
     }
 
     /// Ends a connection behind the data it has waiting.
@@ -113,12 +101,6 @@ impl Outbox {
     /// Forgets a connection that the agent ended itself.
     pub(crate) fn forget(&self, connection: ConnectId) {
         self.waiting().remove(connection);
-    }
-
-    /// Whether anything waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        let waiting = self.waiting();
-        waiting.control.is_empty() && waiting.turns.is_empty()
     }
 
     /// The next packet; `None` once the stream is gone. Cancel safe: a packet is taken or it is not.
@@ -146,7 +128,9 @@ impl Outbox {
         waiting.turns.clear();
         let lanes = std::mem::take(&mut waiting.lanes);
         drop(waiting);
-        lanes.into_values().for_each(|lane| lane.room.notify_one());
+        for lane in lanes.into_values() {
+            lane.room.notify_one();
+        }
         self.work.notify_one();
     }
 
@@ -155,7 +139,32 @@ impl Outbox {
     }
 }
 
+/// What became of a chunk.
+enum Pushed {
+    /// It waits for its turn.
+    Queued,
+    /// It did not fit; try again when there is room.
+    Full(Bytes, Arc<Notify>),
+}
+
 impl Waiting {
+    fn push(&mut self, connection: ConnectId, bytes: Bytes) -> Result<Pushed, Gone> {
+        let lane = self
+            .lanes
+            .get_mut(&connection)
+            .filter(|lane| !lane.finished)
+            .ok_or(Gone)?;
+        if lane.bytes >= LANE {
+            return Ok(Pushed::Full(bytes, Arc::clone(&lane.room)));
+        }
+        if lane.chunks.is_empty() {
+            self.turns.push_back(connection);
+        }
+        lane.bytes += bytes.len();
+        lane.chunks.push_back(bytes);
+        Ok(Pushed::Queued)
+    }
+
     /// Deficit round robin: a lane sends until its credit is used up, then goes behind the others.
     fn next(&mut self) -> Option<ToAgent> {
         if let Some(packet) = self.control.pop_front() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::{DialError, Dialer};
-use crate::grpc::{PacketReader, PacketWriter, Status, StreamError};
+use crate::grpc::{Code, PacketReader, PacketWriter, Status, StreamError};
 use crate::protocol::destination::Destination;
 use crate::protocol::id::{ConnectId, DialId};
 use crate::protocol::packet::{FromFrontend, ToFrontend};
@@ -81,7 +81,7 @@ struct Dialing {
 
 /// What became of a dial.
 enum Answered {
-    Open(Open),
+    Open(Box<Open>),
     Cancelled(AwaitDial),
 }
 
@@ -112,7 +112,7 @@ impl AwaitDial {
                     return Ok(Next::Over(self.wire));
                 }
                 Some(FromFrontend::Close { id }) => {
-                    self.wire.closed(id, "backend uninitialized").await?
+                    self.wire.closed(id, "backend uninitialized").await?;
                 }
                 Some(FromFrontend::CancelDial { .. }) => {}
                 None => return Ok(Next::Over(self.wire)),
@@ -151,7 +151,10 @@ impl Dialing {
                     id: connection.id(),
                 })
                 .await?;
-                Ok(Next::Stage(Answered::Open(Open { wire, connection })))
+                Ok(Next::Stage(Answered::Open(Box::new(Open {
+                    wire,
+                    connection,
+                }))))
             }
             Err(DialError::Cancelled) => Ok(Next::Stage(Answered::Cancelled(AwaitDial { wire }))),
             Err(error) => {
@@ -189,40 +192,40 @@ enum Upload {
 impl Open {
     async fn relay(self) -> Result<Wire, StreamError> {
         let Self {
-            wire:
-                Wire {
-                    mut reader,
-                    mut writer,
-                    metrics,
-                },
+            mut wire,
             connection,
         } = self;
-        let (mut other, mut gone) = (None, false);
+        let (mut other, mut stopped) = (None, None);
         {
-            let mut down = std::pin::pin!(download(&connection, &mut writer, &metrics));
+            let Wire {
+                reader,
+                writer,
+                metrics,
+            } = &mut wire;
+            let mut down = std::pin::pin!(download(&connection, writer, metrics));
             tokio::select! {
-                ended = &mut down => { ended?; }
-                upload = upload(&connection, &mut reader, &metrics) => {
-                    match upload? {
-                        Upload::Done => connection.finish(),
-                        Upload::Mismatch(id) => {
-                            connection.refuse("mismatched connection IDs");
-                            other = Some(id);
-                        }
-                        Upload::Gone => gone = true,
+                ended = &mut down => stopped = ended?,
+                upload = upload(&connection, reader, metrics) => match upload? {
+                    Upload::Gone => {}
+                    Upload::Done => {
+                        connection.finish();
+                        stopped = down.await?;
                     }
-                    if !gone {
-                        down.await?;
+                    Upload::Mismatch(id) => {
+                        connection.refuse("mismatched connection IDs");
+                        stopped = down.await?;
+                        other = Some(id);
                     }
-                }
+                },
             }
         }
         drop(connection);
-        let mut wire = Wire {
-            reader,
-            writer,
-            metrics,
-        };
+        if let Some(ending) = stopped {
+            // It stands in the middle of a packet: only the trailers still have a meaning.
+            wire.writer
+                .finish(&Status::new(Code::ResourceExhausted, ending.to_string()))?;
+            return Err(StreamError::Ended);
+        }
         if let Some(id) = other {
             wire.closed(id, "mismatched connection IDs").await?;
         }
@@ -253,54 +256,36 @@ async fn upload(
     }
 }
 
-/// Ends with the CLOSE_RSP of the connection. A frontend that stands still is reset: it would not read it.
+/// Ends with the `CLOSE_RSP` of the connection, or with the reason why this frontend will never read it.
 async fn download(
     connection: &Connection,
     writer: &mut PacketWriter,
     metrics: &Metrics,
-) -> Result<(), StreamError> {
+) -> Result<Option<Ending>, StreamError> {
     let id = connection.id();
     loop {
-        let (packet, last) = match connection.next().await {
-            Ok(data) => (ToFrontend::Data { id, data }, false),
-            Err(Ending::AgentLost) => (
-                ToFrontend::Closed {
-                    id,
-                    error: String::new(),
-                },
-                true,
-            ),
-            Err(ending) => (
-                ToFrontend::Closed {
-                    id,
-                    error: ending.to_string(),
-                },
-                true,
-            ),
+        let next = connection.next().await;
+        let (kind, last) = match &next {
+            Ok(_) => (PacketKind::Data, false),
+            Err(_) => (PacketKind::CloseRsp, true),
         };
-        metrics.packet(
-            Segment::ToClient,
-            if last {
-                PacketKind::CloseRsp
-            } else {
-                PacketKind::Data
+        let packet = match next {
+            Ok(data) => ToFrontend::Data { id, data },
+            Err(ending) => ToFrontend::Closed {
+                id,
+                error: ending.to_frontend(),
             },
-        );
-        let started = Instant::now();
-        let stopped = tokio::select! {
-            sent = writer.send_with(packet, || connection.moved()) => { sent?; None }
-            ending = connection.cut_off() => Some(ending),
         };
-        if let Some(ending) = stopped {
-            tracing::debug!(%ending, connection = %id, "stream reset");
-            writer.reset(h2::Reason::CANCEL);
-            return Err(StreamError::Ended);
+        metrics.packet(Segment::ToClient, kind);
+        let started = Instant::now();
+        tokio::select! {
+            sent = writer.send_with(packet, || connection.moved()) => sent?,
+            ending = connection.cut_off() => return Ok(Some(ending)),
         }
-        metrics
-            .frontend_write_duration
-            .observe(started.elapsed().as_secs_f64());
+        let took = started.elapsed().as_secs_f64();
+        metrics.frontend_write_duration.observe(took);
         if last {
-            return Ok(());
+            return Ok(None);
         }
     }
 }

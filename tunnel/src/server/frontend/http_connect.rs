@@ -3,7 +3,7 @@
 //!
 //! The client's socket is read while the agent dials: a client that gives up cancels the dial, and early bytes are
 //! kept for the endpoint. The `200` is a write of its own, because kube-apiserver refuses any byte behind it in the
-//! same read. The wire knows no half-close: when the client is done, CLOSE_REQ follows its last byte, and what the
+//! same read. The wire knows no half-close: when the client is done, `CLOSE_REQ` follows its last byte, and what the
 //! endpoint had sent before still reaches the client.
 
 use std::future::poll_fn;
@@ -149,11 +149,11 @@ async fn relay<R, W>(
     }
 }
 
-/// Resolves when the agent has not answered CLOSE_REQ in time.
+/// Resolves when the agent has not answered `CLOSE_REQ` in time.
 async fn unconfirmed(connection: &Connection) {
     sleep(CLOSE).await;
     if connection.is_ended() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

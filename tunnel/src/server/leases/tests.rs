@@ -98,7 +98,7 @@ fn keeper(api: &FakeApi) -> Keeper {
         Arc::clone(&api.kube),
         "me".to_owned(),
         &leases,
-        metrics.leases,
+        metrics.leases.clone(),
     )
 }
 

@@ -112,7 +112,7 @@ fn defaults_are_the_references() {
     ])
     .expect("legal");
     assert_eq!(settings.agents.address, "[::]:8091");
-    assert_eq!(settings.agents.keepalive, Duration::from_secs(3600));
+    assert_eq!(settings.agents.keepalive, Duration::from_hours(1));
     assert_eq!(settings.health, "[::]:8092");
     assert_eq!(settings.admin, "127.0.0.1:8095");
     assert_eq!(settings.limits.backend_dial, None);
