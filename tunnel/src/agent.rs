@@ -42,8 +42,8 @@ use plan::Plan;
 use servers::Servers;
 pub use settings::Settings;
 
-use crate::admin;
 use crate::drain::{self, Trigger};
+use crate::{admin, descriptors};
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +58,14 @@ pub enum AgentError {
 
 /// Runs the agent on the data thread until a signal drained it, or a second one ends it.
 pub async fn run(settings: Settings, control: Handle) -> Result<(), AgentError> {
+    let descriptors = descriptors::raise_limit();
     let (trigger, _) = drain::channel();
     let signals = trigger.follow_signals()?;
     let mut listening = JoinSet::new();
     listening.spawn(signals);
     tracing::info!(
         agent = settings.agent_id,
+        descriptors,
         host = settings.server.host,
         "agent started"
     );

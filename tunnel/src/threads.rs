@@ -6,13 +6,11 @@
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Handle};
 
 /// Runs `main` on the data thread; it is handed the control runtime. Returns when `main` does;
 /// control tasks that still run are given up then.
 pub fn run<F: Future>(main: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
-    raise_descriptor_limit();
     let control = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")
@@ -22,19 +20,6 @@ pub fn run<F: Future>(main: impl FnOnce(Handle) -> F) -> io::Result<F::Output> {
     let output = data.block_on(main(control.handle().clone()));
     control.shutdown_background();
     Ok(output)
-}
-
-/// Every connection is a descriptor, and the soft limit is 1024 on many a node: take what the hard
-/// one allows, as Go's runtime does. A refusal leaves the limit as it was.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-        tracing::warn!(%error, ?limit, "the limit of open files stays as it is");
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! One connection, straight down: dial → answer → relay → outcome.
 //!
 //! In: a dial of a server, and an [`Inbox`] its bytes come through. Out: packets on a [`Lane`], and
-//! one [`Outcome`]. The wire knows no half-close: whichever side ends first ends both, but what was
+//! one [`Outcome`]. What may be said when is asked of the stream's table. The wire knows no half-close: whichever side ends first ends both, but what was
 //! already received is still written to the endpoint, and what was already read is still sent.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use prometheus::IntGauge;
@@ -13,14 +13,15 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::dial::{DialFailure, Dialer};
-use super::inbox::{Inbox, Stalled};
+use super::inbox::Inbox;
 use super::metrics::Metrics;
 use super::outbox::{Gone, Lane, Outbox};
-use crate::protocol::id::{ConnectId, DialId};
+use crate::protocol::budget::Stalled;
+use crate::protocol::id::ConnectId;
 use crate::protocol::packet::FromAgent;
+use crate::protocol::table::AgentTable;
 
 /// Reads start this small …
 const SMALLEST_READ: usize = 2 * 1024;
@@ -36,6 +37,25 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Sends packets.
     pub outbox: Arc<Outbox<FromAgent>>,
+    /// All connections of the stream, dials included.
+    pub table: Arc<Mutex<AgentTable<Arc<Inbox>>>>,
+}
+
+impl Shared {
+    /// For a stream without connections.
+    pub fn new(dialer: Arc<Dialer>, metrics: Metrics) -> Self {
+        Self {
+            dialer,
+            metrics,
+            outbox: Outbox::new(),
+            table: Arc::default(),
+        }
+    }
+
+    /// The table, for one question. Each change of it is whole, a panic beside it changes nothing.
+    pub fn table(&self) -> MutexGuard<'_, AgentTable<Arc<Inbox>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One connection from its dial on.
@@ -43,16 +63,12 @@ pub struct Shared {
 pub struct Connection {
     /// Its id on this stream.
     pub id: ConnectId,
-    /// The dial that asks for it.
-    pub dial: DialId,
     /// Network, as the server names it.
     pub protocol: String,
     /// `host:port`, as the server names it.
     pub address: String,
-    /// What the server sends.
+    /// What the server sends; closed when the server gives the dial up or closes.
     pub inbox: Arc<Inbox>,
-    /// The server gave the dial up.
-    pub cancelled: CancellationToken,
 }
 
 /// Why a connection is over.
@@ -90,44 +106,34 @@ impl Connection {
         let begun = Instant::now();
         let dialled = tokio::select! {
             dialled = shared.dialer.dial(&self.protocol, &self.address) => dialled,
-            () = self.cancelled.cancelled() => return Outcome::Cancelled,
-            () = self.inbox.closed() => return self.closed_while_dialling(&shared),
+            () = self.inbox.closed() => return Outcome::Cancelled,
         };
         let socket = match dialled {
             Ok(socket) => socket,
-            Err(failure) => {
-                shared
-                    .metrics
-                    .dial_failures
-                    .with_label_values(&[failure.reason()])
-                    .inc();
-                self.inbox.close(Instant::now());
-                let answer = FromAgent::DialFailed {
-                    dial: self.dial,
-                    error: failure.to_string(),
-                };
-                shared.outbox.answer(answer);
-                return Outcome::NotDialled(failure);
-            }
+            Err(failure) => return self.not_dialled(&shared, failure),
         };
         shared
             .metrics
             .dial_duration
             .observe(begun.elapsed().as_secs_f64());
-        shared.outbox.answer(FromAgent::Dialled {
-            dial: self.dial,
-            id: self.id,
-        });
+        let Some(answer) = shared.table().dialled(self.id) else {
+            return Outcome::Cancelled;
+        };
+        shared.outbox.answer(answer);
         let _counted = Counted::new(&shared.metrics.open_endpoints);
         self.relay(socket, &shared).await
     }
 
-    fn closed_while_dialling(&self, shared: &Shared) -> Outcome {
-        shared.outbox.answer(FromAgent::Closed {
-            id: self.id,
-            error: String::new(),
-        });
-        Outcome::ClosedByServer
+    fn not_dialled(&self, shared: &Shared, failure: DialFailure) -> Outcome {
+        shared
+            .metrics
+            .dial_failures
+            .with_label_values(&[failure.reason()])
+            .inc();
+        if let Some(answer) = shared.table().failed(self.id, failure.to_string()) {
+            shared.outbox.answer(answer);
+        }
+        Outcome::NotDialled(failure)
     }
 
     async fn relay(&self, mut socket: TcpStream, shared: &Shared) -> Outcome {
@@ -147,11 +153,12 @@ impl Connection {
             shared.metrics.stalled.inc();
         }
         self.inbox.close(Instant::now());
-        let closed = FromAgent::Closed {
-            id: self.id,
-            error: error_text(&outcome),
-        };
-        if let Err(gone) = lane.send(closed).await {
+        let error = error_text(&outcome);
+        // One CLOSE_RSP, whichever side was first: the table may have heard of the server's close
+        // while the endpoint ended.
+        let closed = shared.table().ended(self.id, error.clone());
+        let closed = closed.unwrap_or(FromAgent::Closed { id: self.id, error });
+        if let Err(gone) = lane.end(closed) {
             return gone.into();
         }
         // The server has its answer; what it sent before still goes to the endpoint.

@@ -1,9 +1,8 @@
 //! What a server sent for one endpoint and the endpoint has not taken yet.
 //!
-//! The reference's wire has no credits: the shared stream must be read whatever one endpoint does.
-//! So bytes wait here, per connection, up to a cap. Who takes nothing for too long while much waits
-//! is [`Stalled`] and its connection is closed alone; who moves is never closed. Time comes in as a
-//! value or from tokio's clock, so tests can pause it.
+//! The shared stream must be read whatever one endpoint does, so bytes wait here, per connection.
+//! The [`budget`](crate::protocol::budget) says when that is too much: at its hard limit the stream
+//! waits for [`Inbox::room`], and who takes nothing for too long is [`Stalled`], alone.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,19 +13,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// More than this waiting starts the watch.
-pub const WATCHED: usize = 1024 * 1024;
-/// With more than [`WATCHED`] waiting, nothing taken for this long is a stall.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// From here on the shared stream has to wait.
-pub const CAP: usize = 8 * 1024 * 1024;
-/// At [`CAP`], nothing taken for this long is a stall: everybody else waits.
-const PATIENCE_AT_CAP: Duration = Duration::from_millis(500);
-/// After the server's close, nothing taken for this long ends the flush.
-const PATIENCE_AT_CLOSE: Duration = Duration::from_secs(10);
+use crate::protocol::budget::{Crowd, Level, Limits, Meter, Stalled};
+
+/// After the connection's end, an endpoint that takes nothing for this long is left.
+const PATIENCE_AT_END: Duration = Duration::from_secs(10);
 
 /// Bytes on their way to one endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     filled: Notify,
@@ -34,13 +27,12 @@ pub struct Inbox {
     closed: CancellationToken,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     chunks: VecDeque<Bytes>,
-    bytes: usize,
-    /// When the endpoint took something, or a limit was passed, last.
-    moved: Option<Instant>,
-    is_closed: bool,
+    meter: Meter,
+    /// Since when nothing is taken in any more; moves with what the endpoint takes.
+    closed: Option<Instant>,
 }
 
 /// What became of a push.
@@ -54,39 +46,36 @@ pub enum Pushed {
     Closed,
 }
 
-/// The endpoint stands still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("endpoint stalled: {waiting} bytes wait for it and it took none for {patience:?}")]
-pub struct Stalled {
-    /// Bytes that wait.
-    pub waiting: usize,
-    /// How long nothing moved.
-    pub patience: Duration,
-}
-
 impl Inbox {
+    /// An empty one.
+    pub fn new(now: Instant) -> Self {
+        let meter = Meter::new(Limits::default(), now.into_std());
+        Self {
+            waiting: Mutex::new(Waiting {
+                chunks: VecDeque::new(),
+                meter,
+                closed: None,
+            }),
+            filled: Notify::new(),
+            emptied: Notify::new(),
+            closed: CancellationToken::new(),
+        }
+    }
+
     /// Queues bytes; never waits.
     pub fn push(&self, data: Bytes, now: Instant) -> Pushed {
         let mut waiting = self.locked();
-        if waiting.is_closed {
+        if waiting.closed.is_some() {
             return Pushed::Closed;
         }
         if data.is_empty() {
             return Pushed::Kept;
         }
-        let (before, after) = (waiting.bytes, waiting.bytes + data.len());
-        // Patience begins anew when a limit is passed: who had little waiting was not stalling.
-        if [WATCHED, CAP]
-            .iter()
-            .any(|limit| before < *limit && after >= *limit)
-        {
-            waiting.moved = Some(now);
-        }
-        waiting.bytes = after;
+        let level = waiting.meter.pushed(data.len(), now.into_std());
         waiting.chunks.push_back(data);
         drop(waiting);
         self.filled.notify_one();
-        if after >= CAP {
+        if level == Level::Full {
             Pushed::Full
         } else {
             Pushed::Kept
@@ -96,8 +85,7 @@ impl Inbox {
     /// Takes nothing more; what waits may still be written.
     pub fn close(&self, now: Instant) {
         let mut waiting = self.locked();
-        waiting.is_closed = true;
-        waiting.moved = Some(now);
+        waiting.closed.get_or_insert(now);
         drop(waiting);
         self.closed.cancel();
         self.filled.notify_one();
@@ -109,12 +97,12 @@ impl Inbox {
         self.closed.cancelled().await;
     }
 
-    /// Resolves when less than [`CAP`] waits, or nothing can be pushed any more. One task asks.
+    /// Resolves when there is room again, or nothing can be pushed any more. One task asks.
     pub async fn room(&self) {
         loop {
             {
                 let waiting = self.locked();
-                if waiting.bytes < CAP || waiting.is_closed {
+                if waiting.meter.level() < Level::Full || waiting.closed.is_some() {
                     return;
                 }
             }
@@ -130,7 +118,7 @@ impl Inbox {
                 if let Some(chunk) = waiting.chunks.front() {
                     return Some(chunk.clone());
                 }
-                if waiting.is_closed {
+                if waiting.closed.is_some() {
                     return None;
                 }
             }
@@ -141,8 +129,8 @@ impl Inbox {
     /// The endpoint took `count` bytes of the first chunk.
     pub fn taken(&self, count: usize, now: Instant) {
         let mut waiting = self.locked();
-        waiting.bytes = waiting.bytes.saturating_sub(count);
-        waiting.moved = Some(now);
+        waiting.meter.taken(count, now.into_std());
+        waiting.closed = waiting.closed.map(|_| now);
         let is_used_up = waiting.chunks.front_mut().is_some_and(|chunk| {
             chunk.advance(count.min(chunk.len()));
             chunk.is_empty()
@@ -177,20 +165,23 @@ impl Inbox {
 
 impl Waiting {
     fn deadline(&self) -> Option<(Instant, Stalled)> {
-        let patience = match self.bytes {
-            0 => return None,
-            CAP.. => PATIENCE_AT_CAP,
-            WATCHED.. => PATIENCE,
-            _ if self.is_closed => PATIENCE_AT_CLOSE,
-            _ => return None,
-        };
-        Some((
-            self.moved? + patience,
-            Stalled {
-                waiting: self.bytes,
-                patience,
-            },
-        ))
+        let stall = self.meter.deadline(Crowd::Sparse);
+        let end = self
+            .closed
+            .filter(|_| self.meter.waiting() > 0)
+            .map(|since| {
+                let waiting = self.meter.waiting();
+                (
+                    since + PATIENCE_AT_END,
+                    Stalled {
+                        waiting,
+                        patience: PATIENCE_AT_END,
+                    },
+                )
+            });
+        stall
+            .map(|(at, stalled)| (Instant::from_std(at), stalled))
+            .or(end)
     }
 }
 
@@ -199,6 +190,7 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     use super::*;
+    use crate::protocol::budget::{HARD, HARD_PATIENCE, SOFT, SOFT_PATIENCE};
 
     const MIB: usize = 1024 * 1024;
 
@@ -216,38 +208,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn little_may_wait_for_ever() {
-        let inbox = Inbox::default();
-        inbox.push(block(WATCHED - 1), Instant::now());
+        let inbox = Inbox::new(Instant::now());
+        inbox.push(block(SOFT - 1), Instant::now());
         assert_eq!(stalls_within(&inbox, Duration::from_hours(24)).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn more_than_a_mebibyte_may_stand_for_two_seconds() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(Instant::now());
         inbox.push(block(10), Instant::now());
         advance(Duration::from_mins(1)).await;
         inbox.push(block(2 * MIB), Instant::now());
         assert_eq!(
             stalls_within(&inbox, Duration::from_secs(10)).await,
-            Some(PATIENCE)
+            Some(SOFT_PATIENCE)
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_one_may_stand_for_half_a_second() {
-        let inbox = Inbox::default();
-        assert_eq!(inbox.push(block(CAP - 1), Instant::now()), Pushed::Kept);
+        let inbox = Inbox::new(Instant::now());
+        assert_eq!(inbox.push(block(HARD - 1), Instant::now()), Pushed::Kept);
         advance(Duration::from_secs(1)).await;
         assert_eq!(inbox.push(block(1), Instant::now()), Pushed::Full);
         assert_eq!(
             stalls_within(&inbox, Duration::from_secs(10)).await,
-            Some(PATIENCE_AT_CAP)
+            Some(HARD_PATIENCE)
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_moves_is_never_stalled_and_makes_room() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(Instant::now());
         assert_eq!(inbox.push(block(9 * MIB), Instant::now()), Pushed::Full);
         for _ in 0..10 {
             assert!(
@@ -263,7 +255,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_one_gives_what_waits_and_no_more() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(Instant::now());
         inbox.push(Bytes::from_static(b"abc"), Instant::now());
         inbox.close(Instant::now());
         assert_eq!(inbox.push(block(1), Instant::now()), Pushed::Closed);
@@ -271,7 +263,7 @@ mod tests {
         assert_eq!(inbox.front().await.as_deref(), Some(b"bc".as_slice()));
         assert_eq!(
             stalls_within(&inbox, Duration::from_mins(1)).await,
-            Some(PATIENCE_AT_CLOSE)
+            Some(PATIENCE_AT_END)
         );
         inbox.taken(2, Instant::now());
         assert_eq!(inbox.front().await, None);

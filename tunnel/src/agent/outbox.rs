@@ -35,7 +35,7 @@ struct Waiting<P> {
 #[derive(Debug)]
 struct Queued<P> {
     packet: P,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// One connection's way into the outbox; its packets keep their order.
@@ -84,7 +84,7 @@ impl<P> Outbox<P> {
     pub fn reply(&self, packet: P) -> bool {
         let place = Arc::clone(&self.replies).try_acquire_owned();
         place
-            .map(|place| self.queue(packet, place))
+            .map(|place| self.queue(packet, Some(place)))
             .is_ok_and(|queued| queued.is_ok())
     }
 
@@ -108,7 +108,7 @@ impl<P> Outbox<P> {
         }
     }
 
-    fn queue(&self, packet: P, place: OwnedSemaphorePermit) -> Result<(), Gone> {
+    fn queue(&self, packet: P, place: Option<OwnedSemaphorePermit>) -> Result<(), Gone> {
         let mut result = Err(Gone);
         self.push(|waiting| {
             if !waiting.is_closed {
@@ -138,7 +138,13 @@ impl<P> Lane<P> {
     pub async fn send(&self, packet: P) -> Result<(), Gone> {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.map_err(|_closed| Gone)?;
-        self.outbox.queue(packet, place)
+        self.outbox.queue(packet, Some(place))
+    }
+
+    /// Queues the last packet behind this lane's others, without waiting for a place: each
+    /// connection has one.
+    pub fn end(self, packet: P) -> Result<(), Gone> {
+        self.outbox.queue(packet, None)
     }
 }
 
@@ -194,9 +200,14 @@ mod tests {
         let outbox = Outbox::new();
         let lane = outbox.lane();
         lane.send(1).await.unwrap();
+        lane.send(2).await.unwrap();
+        outbox.lane().end(3).unwrap();
         outbox.close();
-        assert_eq!(lane.send(2).await, Err(Gone));
-        assert_eq!(outbox.next().await, Some(1));
+        assert_eq!(outbox.lane().send(4).await, Err(Gone));
+        assert_eq!(lane.end(5), Err(Gone));
+        for packet in 1..=3 {
+            assert_eq!(outbox.next().await, Some(packet));
+        }
         assert_eq!(outbox.next().await, None);
     }
 }

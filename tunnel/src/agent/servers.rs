@@ -14,7 +14,6 @@ use super::connect::{ConnectError, Connector, Link};
 use super::connection::{Counted, Shared};
 use super::dial::Dialer;
 use super::metrics::Metrics;
-use super::outbox::Outbox;
 use super::plan::{Plan, SessionKey, Verdict};
 use super::session::{End, Session};
 use crate::drain::Watcher;
@@ -122,11 +121,7 @@ impl Servers {
                     count = link.count,
                     "connected to a server"
                 );
-                let shared = Shared {
-                    dialer: Arc::clone(&self.dialer),
-                    metrics: self.metrics.clone(),
-                    outbox: Outbox::new(),
-                };
+                let shared = Shared::new(Arc::clone(&self.dialer), self.metrics.clone());
                 tasks.spawn(live(*link, key, shared, self.drain.clone()));
             }
         }

@@ -1,25 +1,22 @@
-//! One stream to one server: packets in, packets out, and the table of its connections.
+//! One stream to one server: packets in, and for each what the table says it means.
 //!
-//! The driver reads packets and owns the table; a second task writes; each connection is a task of
+//! The driver reads packets and carries out what they mean; a second task writes; each connection is a task of
 //! its own. The driver waits for nobody but the server, with one exception that is counted: when
 //! the inbox of a connection that moves is full, reading stops until it has room again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Outcome, Shared};
 use super::inbox::{Inbox, Pushed};
 use super::metrics::TO_AGENT;
 use crate::drain::Watcher;
-use crate::protocol::id::{ConnectId, DialId};
 use crate::protocol::packet::{FromAgent, Packet as _, ToAgent};
+use crate::protocol::table::Request;
 use crate::telemetry::chain;
 
 /// After the drain began, dials that crossed our DRAIN on the wire are still served.
@@ -42,22 +39,13 @@ pub enum End<E: std::error::Error + 'static> {
     Panicked(#[source] JoinError),
 }
 
-/// The table of one stream.
+/// One stream's connections.
 #[derive(Debug)]
 pub struct Session {
     shared: Shared,
-    last_id: i64,
-    open: HashMap<ConnectId, Entry>,
-    dials: HashMap<DialId, ConnectId>,
-    tasks: JoinSet<(ConnectId, DialId, Outcome)>,
+    tasks: JoinSet<()>,
     /// When dials are no longer taken.
     refuses_from: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    inbox: Arc<Inbox>,
-    cancelled: CancellationToken,
 }
 
 impl Session {
@@ -65,9 +53,6 @@ impl Session {
     pub fn new(shared: Shared) -> Self {
         Self {
             shared,
-            last_id: 0,
-            open: HashMap::new(),
-            dials: HashMap::new(),
             tasks: JoinSet::new(),
             refuses_from: None,
         }
@@ -92,7 +77,7 @@ impl Session {
                 },
                 () = room(full.as_deref()), if full.is_some() => full = None,
                 Some(ended) = self.tasks.join_next() => match ended {
-                    Ok((id, dial, outcome)) => self.ended(id, dial, &outcome),
+                    Ok(()) => {}
                     Err(error) => return End::Panicked(error),
                 },
                 () = drain.draining(), if self.refuses_from.is_none() => self.start_drain(),
@@ -103,119 +88,86 @@ impl Session {
 
     /// Acts on a packet; gives back the inbox the stream now has to wait for, if any.
     fn received(&mut self, packet: ToAgent) -> Option<Arc<Inbox>> {
-        self.count(&packet);
-        match packet {
-            ToAgent::Dial {
-                dial,
-                protocol,
-                address,
-            } => self.dial(dial, protocol, address),
-            ToAgent::CancelDial { dial } => self.cancel(dial),
-            ToAgent::Data { id, data } => return self.data(id, data),
-            ToAgent::Close { id } => self.close(id),
-        }
-        None
-    }
-
-    fn dial(&mut self, dial: DialId, protocol: String, address: String) {
-        if self.refuses_from.is_some_and(|at| at <= Instant::now()) {
+        self.shared
+            .metrics
+            .packets
+            .with_label_values(&[packet.name(), TO_AGENT])
+            .inc();
+        let now = Instant::now();
+        if let ToAgent::Dial { dial, .. } = packet
+            && self.refuses_from.is_some_and(|at| at <= now)
+        {
             let error = "agent is draining".to_owned();
             self.shared
                 .outbox
                 .answer(FromAgent::DialFailed { dial, error });
-            return;
+            return None;
         }
-        self.last_id += 1;
-        let id = ConnectId(self.last_id);
-        let entry = Entry {
-            inbox: Arc::new(Inbox::default()),
-            cancelled: CancellationToken::new(),
-        };
-        let connection = Connection {
-            id,
-            dial,
-            protocol,
-            address,
-            inbox: Arc::clone(&entry.inbox),
-            cancelled: entry.cancelled.clone(),
-        };
-        self.open.insert(id, entry);
-        self.dials.insert(dial, id);
+        let request = self
+            .shared
+            .table()
+            .receive(packet, |_| Arc::new(Inbox::new(now)));
+        match request {
+            Request::Dial {
+                id,
+                connection: inbox,
+                protocol,
+                address,
+                ..
+            } => {
+                self.start(Connection {
+                    id,
+                    protocol,
+                    address,
+                    inbox,
+                });
+            }
+            Request::Deliver {
+                id,
+                connection: inbox,
+                data,
+            } => {
+                // A closed one ended by itself, and its CLOSE_RSP is on its way.
+                if inbox.push(data, now) == Pushed::Full {
+                    self.shared.metrics.waits.inc();
+                    tracing::debug!(%id, "inbox full: reading waits for its endpoint");
+                    return Some(inbox);
+                }
+            }
+            Request::Close {
+                connection: inbox, ..
+            }
+            | Request::GiveUp { connection: inbox } => {
+                inbox.close(now);
+            }
+            Request::Reply(reply) => {
+                if !self.shared.outbox.reply(reply) {
+                    tracing::debug!("too many packets for unknown connections; reply dropped");
+                }
+            }
+            Request::Nothing => {}
+        }
+        None
+    }
+
+    fn start(&mut self, connection: Connection) {
         let shared = self.shared.clone();
         self.tasks.spawn(async move {
-            let address = connection.address.clone();
+            let (id, address) = (connection.id, connection.address.clone());
             let outcome = connection.run(shared).await;
-            let cause = chain(&outcome);
-            tracing::debug!(%id, address, outcome = cause, "connection over");
-            (id, dial, outcome)
-        });
-    }
-
-    /// Only a dial that is not answered can be given up: the server closes an answered one by id.
-    fn cancel(&mut self, dial: DialId) {
-        if let Some(entry) = self.dials.get(&dial).and_then(|id| self.open.get(id)) {
-            entry.cancelled.cancel();
-        }
-    }
-
-    fn data(&mut self, id: ConnectId, data: Bytes) -> Option<Arc<Inbox>> {
-        if id.is_none() {
-            return None;
-        }
-        let Some(entry) = self.open.get(&id) else {
-            self.unknown(id, "unrecognized connectID");
-            return None;
-        };
-        match entry.inbox.push(data, Instant::now()) {
-            // A closed one ended by itself, and its CLOSE_RSP with the reason is on its way.
-            Pushed::Kept | Pushed::Closed => None,
-            Pushed::Full => {
-                self.shared.metrics.waits.inc();
-                tracing::debug!(%id, "inbox full: reading waits for its endpoint");
-                Some(Arc::clone(&entry.inbox))
+            let reason = chain(&outcome);
+            if let Outcome::Stalled(_) = outcome {
+                tracing::warn!(%id, address, reason, "connection closed alone");
+            } else {
+                tracing::debug!(%id, address, reason, "connection over");
             }
-        }
-    }
-
-    fn close(&mut self, id: ConnectId) {
-        match self.open.remove(&id) {
-            Some(entry) => entry.inbox.close(Instant::now()),
-            None => self.unknown(id, "Unknown connectID"),
-        }
-    }
-
-    fn unknown(&self, id: ConnectId, error: &str) {
-        let reply = FromAgent::Closed {
-            id,
-            error: error.to_owned(),
-        };
-        if !self.shared.outbox.reply(reply) {
-            tracing::debug!(%id, "too many packets for unknown connections; reply dropped");
-        }
-    }
-
-    fn ended(&mut self, id: ConnectId, dial: DialId, outcome: &Outcome) {
-        self.open.remove(&id);
-        if self.dials.get(&dial) == Some(&id) {
-            self.dials.remove(&dial);
-        }
-        if let Outcome::Stalled(stalled) = outcome {
-            tracing::warn!(%id, %stalled, "connection closed alone");
-        }
+        });
     }
 
     fn start_drain(&mut self) {
         tracing::info!(connections = self.tasks.len(), "draining");
         self.shared.outbox.answer(FromAgent::Drain);
         self.refuses_from = Some(Instant::now() + CROSSING);
-    }
-
-    fn count(&self, packet: &ToAgent) {
-        self.shared
-            .metrics
-            .packets
-            .with_label_values(&[packet.name(), TO_AGENT])
-            .inc();
     }
 }
 

@@ -112,7 +112,7 @@ async fn a_stalled_endpoint_is_closed_alone_while_others_go_on() {
         }
     }
     let reason = reason.expect("50 MiB do not fit anywhere");
-    assert!(reason.starts_with("endpoint stalled: "), "{reason}");
+    assert!(reason.starts_with("stalled: "), "{reason}");
     assert_eq!(
         (
             agent.metrics.stalled.get(),

@@ -7,11 +7,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::agent::dial::Dialer;
 use crate::agent::metrics::Metrics;
 use crate::agent::outbox::Outbox;
 use crate::drain::{self, Trigger};
+use crate::protocol::id::{ConnectId, DialId};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -28,12 +31,9 @@ impl Server {
     fn start() -> Self {
         let (to_agent, mut packets) = mpsc::channel(1);
         let (drain, watcher) = drain::channel();
-        let (outbox, metrics) = (Outbox::new(), Metrics::new());
-        let shared = Shared {
-            dialer: Arc::new(Dialer::default()),
-            metrics: metrics.clone(),
-            outbox: Arc::clone(&outbox),
-        };
+        let metrics = Metrics::new();
+        let shared = Shared::new(Arc::new(Dialer::default()), metrics.clone());
+        let outbox = Arc::clone(&shared.outbox);
         let packets = futures_util::stream::poll_fn(move |context| packets.poll_recv(context));
         let mut running = JoinSet::new();
         running.spawn(Session::new(shared).run(packets, watcher));
@@ -285,7 +285,7 @@ async fn a_stalled_endpoint_is_closed_alone() {
         }
     }
     let error = closed_with.expect("64 MiB do not fit anywhere");
-    assert!(error.starts_with("endpoint stalled: "), "{error}");
+    assert!(error.starts_with("stalled: "), "{error}");
     assert_eq!(server.metrics.stalled.get(), 1);
     assert_eq!(server.metrics.open_endpoints.get(), 1);
 }
