@@ -4,3 +4,6 @@ mod agent_process;
 mod agent_servers;
 mod agent_streams;
 mod agent_support;
+mod pair;
+mod pair_stall;
+mod pair_support;
