@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn refuse(error: &dyn std::error::Error) -> ExitCode {
+fn refuse(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     use std::io::Write as _;
     // Nothing is left to tell a reader who hung up.
     let _hung_up = writeln!(std::io::stderr(), "{}", telemetry::chain(error));

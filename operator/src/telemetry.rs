@@ -1,5 +1,6 @@
 //! The log: one tracing subscriber per process, text or JSON, to standard error.
 
+use std::error::Error;
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
@@ -22,7 +23,7 @@ pub enum TelemetryError {
     },
     /// A second subscriber in one process.
     #[error("the log has already been started")]
-    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Twice(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Starts the log for this process.
@@ -42,12 +43,12 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     .map_err(TelemetryError::Twice)
 }
 
-/// An error with all its causes, in one line: what a log line shows.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
+/// An error with all its causes, in one line: what a log line and a condition show.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = said(error);
     let mut next = error.source();
     while let Some(cause) = next {
-        let text = cause.to_string();
+        let text = said(cause);
         if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);
@@ -55,4 +56,33 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     line
+}
+
+/// What an API server refused is its own sentence; everything else around it is for programs.
+fn said(error: &(dyn Error + 'static)) -> String {
+    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match error.downcast_ref::<kube::Error>().or_else(boxed) {
+        Some(kube::Error::Api(status)) => format!("{} ({})", status.message, status.code),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot apply Service a/b")]
+    struct Refused(#[source] Box<kube::Error>);
+
+    #[test]
+    fn a_refusal_reads_as_the_api_server_said_it() {
+        let status = kube::core::Status::failure("provided port is already allocated", "Invalid")
+            .with_code(422);
+        let error = Refused(Box::new(kube::Error::Api(status.boxed())));
+        assert_eq!(
+            chain(&error),
+            "cannot apply Service a/b: provided port is already allocated (422)"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     unreachable_pub,
     unused_qualifications,
     reason = "generated code; the documentation is in the proto file"

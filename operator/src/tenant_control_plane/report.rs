@@ -11,8 +11,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::{Error, Outcome};
-use crate::api::condition::Reason;
-use crate::api::condition::{self, Change, ConditionType, Finding, Verdict};
+use crate::api::condition::{self, Change, ConditionType, Finding, Reason, Verdict};
 use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
 use crate::context::{Context, FIELD_MANAGER};
 use crate::metrics::{Readiness, TenantLine};
@@ -48,16 +47,24 @@ pub async fn report(
         outcome.pki.as_ref().map(|pki| pki.look_again.as_second()),
     );
     write(tcp, &status, ctx).await?;
-    for (secret, renewal) in outcome.pki.iter().flat_map(super::Pki::renewals) {
-        let note = format!(
-            "{}: {} issued, because {}",
-            secret.suffix(),
-            renewal.key,
-            renewal.reason
-        );
+    let renewals: Vec<_> = outcome
+        .pki
+        .iter()
+        .flat_map(super::Pki::renewals)
+        .map(|(secret, renewal)| {
+            format!(
+                "{} in {} ({})",
+                renewal.key,
+                secret.suffix(),
+                renewal.reason
+            )
+        })
+        .collect();
+    if !renewals.is_empty() && outcome.failure.is_none() {
+        let note = format!("issued {}", renewals.join(", "));
         tell(tcp, (EventType::Normal, "Issued", "Issue"), &note, ctx).await;
     }
-    for finding in news {
+    for finding in worth_telling(&news) {
         let kind = if finding.verdict == Verdict::False {
             EventType::Warning
         } else {
@@ -72,6 +79,22 @@ pub async fn report(
         .await;
     }
     Ok(())
+}
+
+/// Waiting is told by what is waited for, and the whole by its cause.
+fn worth_telling(news: &[Finding]) -> impl Iterator<Item = &Finding> {
+    news.iter().filter(|finding| {
+        let is_told = || {
+            let same = |other: &&Finding| {
+                other.condition != finding.condition && other.reason == finding.reason
+            };
+            news.iter().find(same).is_some()
+        };
+        finding.reason != Reason::WaitingForDependency
+            && !(finding.condition == ConditionType::Ready
+                && finding.verdict == Verdict::False
+                && is_told())
+    })
 }
 
 /// Says that nothing is done, because somebody asked for that.

@@ -7,5 +7,6 @@ mod control_plane;
 mod crds;
 mod etcd;
 mod examples;
+mod management;
 mod support;
 mod tenant;

@@ -23,12 +23,15 @@ pub(super) fn ready(
 ) -> Finding {
     let no = |reason, message: String| Finding::no(ConditionType::Ready, reason, message);
     if let Some(failure) = &outcome.failure {
-        let reason = match failure {
-            Error::Validate(mistakes) => mistakes.reason,
-            Error::Name(_) => Reason::InvalidSpec,
-            _ => first_wrong(next).map_or(Reason::ReconcileFailed, |held| reason_of(&held.reason)),
+        return match (failure, first_wrong(next)) {
+            (Error::Validate(mistakes), _) => no(mistakes.reason, crate::telemetry::chain(failure)),
+            (Error::Name(_), _) => no(Reason::InvalidSpec, crate::telemetry::chain(failure)),
+            (_, Some(held)) => no(
+                reason_of(&held.reason),
+                format!("{}: {}", held.type_, held.message),
+            ),
+            (_, None) => no(Reason::ReconcileFailed, crate::telemetry::chain(failure)),
         };
-        return no(reason, crate::telemetry::chain(failure));
     }
     if tcp.spec.control_plane.deployment.replicas == 0 {
         return no(Reason::Sleeping, "no pods are asked for".to_owned());
