@@ -72,16 +72,7 @@ async fn a_built_control_plane_serves_with_the_real_programs() {
     let Some(etcd) = SecureEtcd::start("control_plane").await else {
         return;
     };
-    let root = Etcd::connect(&[etcd.endpoint()], &etcd.tls("root"))
-        .await
-        .unwrap();
-    let tenancy = Tenancy {
-        schema: UID.to_owned(),
-        user: UID.to_owned(),
-    };
-    root.ensure_tenant(&tenancy).await.unwrap();
-    root.enforce_users().await.unwrap();
-
+    set_up(&etcd).await;
     let [port, controller_manager, scheduler] = free_ports();
     let mut object = document_manifest();
     object.spec.network_profile.port = port;
@@ -134,6 +125,19 @@ async fn a_built_control_plane_serves_with_the_real_programs() {
         .await;
     }
     nodes_certificates_are_signed(&pod, &break_glass).await;
+}
+
+/// Gives the tenant its place, and confines it there.
+async fn set_up(etcd: &SecureEtcd) {
+    let root = Etcd::connect(&[etcd.endpoint()], &etcd.tls("root"))
+        .await
+        .unwrap();
+    let tenancy = Tenancy {
+        schema: UID.to_owned(),
+        user: UID.to_owned(),
+    };
+    root.ensure_tenant(&tenancy).await.unwrap();
+    root.enforce_users().await.unwrap();
 }
 
 /// Every example's objects, applied to a real API server twice: the second time nothing changes.

@@ -1,4 +1,5 @@
 //! One test binary per crate: it links once.
+#![cfg(test)]
 
 mod admission;
 mod api_server;

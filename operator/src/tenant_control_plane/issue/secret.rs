@@ -222,11 +222,14 @@ impl<'a> Workbench<'a> {
         request: &Request,
         authority: &Authority,
     ) -> Result<KeyPair, Error> {
-        let annotation = self.observed.secret_annotation(secret, labels::ROTATE);
-        let asked = rotation::is_asked(annotation);
+        let asked: Vec<_> = sharing(secret)
+            .iter()
+            .copied()
+            .filter(|secret| self.is_asked(*secret))
+            .collect();
         let verdict = rotation::judge(stored.as_ref(), request, authority, self.now);
         let (due, reason) = match (verdict, stored) {
-            (Verdict::Keep { renew_at }, Some(kept)) if !asked => {
+            (Verdict::Keep { renew_at }, Some(kept)) if asked.is_empty() => {
                 self.look_again = self.look_again.min(renew_at);
                 return Ok(kept);
             }
@@ -246,11 +249,14 @@ impl<'a> Workbench<'a> {
             self.look_again = self.look_again.min(renew_at);
         }
         self.note(secret, key, reason);
-        if asked {
-            let answer = rotation::answer(self.now);
-            self.entry(secret).rotated = Some(answer);
+        for secret in asked {
+            self.entry(secret).rotated = Some(rotation::answer(self.now));
         }
         Ok(renewed)
+    }
+
+    fn is_asked(&self, secret: SecretName) -> bool {
+        rotation::is_asked(self.observed.secret_annotation(secret, labels::ROTATE))
     }
 
     fn stored_part(&self, secret: SecretName, keys: PairKeys) -> Option<KeyPair> {
@@ -289,6 +295,14 @@ impl<'a> Workbench<'a> {
                 .map(str::to_owned),
             renewals: Vec::new(),
         })
+    }
+}
+
+/// The Secrets that show the same leaf: asking one of them asks for all.
+fn sharing(secret: SecretName) -> Vec<SecretName> {
+    match secret {
+        SecretName::KonnectivityCertificate => vec![secret, SecretName::KonnectivityKubeconfig],
+        other => vec![other],
     }
 }
 

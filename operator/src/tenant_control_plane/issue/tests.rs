@@ -146,6 +146,22 @@ fn the_rotate_annotation_renews_all_of_its_secret_and_is_answered() {
 }
 
 #[test]
+fn asking_the_tunnels_kubeconfig_renews_the_leaf_it_shares() {
+    let mut observed = settled();
+    annotate(&mut observed, SecretName::KonnectivityKubeconfig, "");
+    let (_, pki) = issued(&manifest(DOCUMENTED), &observed, day(10));
+    assert_eq!(
+        reasons(&pki),
+        [(SecretName::KonnectivityCertificate, Reason::Asked)]
+    );
+    let kubeconfig = &pki.secrets[&SecretName::KonnectivityKubeconfig];
+    assert_eq!(kubeconfig.rotated.as_deref(), Some("2026-01-11T00:00:00Z"));
+    let shown = identity(&kubeconfig.data[key::KONNECTIVITY_CONF]).unwrap();
+    let certificate = pki.text(SecretName::KonnectivityCertificate, key::TLS_CRT);
+    assert_eq!(Some(shown.certificate()), certificate);
+}
+
+#[test]
 fn a_moved_endpoint_renews_what_serves_there_and_rewrites_kubeconfigs() {
     let mut observed = settled();
     observed.service = Some(service(&json!([{"ip": "192.0.2.99"}])));

@@ -5,6 +5,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::{Reason, TenantControlPlane};
+use crate::labels;
 use crate::names::{ConfigMapName, SecretName};
 use crate::validate::Violation;
 
@@ -63,7 +64,23 @@ pub(super) fn names_taken(
         .chain(secrets.map(|secret| ("Secret", &secret.metadata)))
         .chain(config_maps.map(|config_map| ("ConfigMap", &config_map.metadata)))
         .filter_map(|(kind, metadata)| taken(kind, metadata, uid))
+        .chain(other_pods(observed))
         .collect()
+}
+
+/// A selector can never change, so a Deployment that selects other pods is not one of a control plane.
+fn other_pods(observed: &Observed) -> Option<Violation> {
+    let deployment = observed.deployment.as_ref()?;
+    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    let selector = &deployment.spec.as_ref()?.selector;
+    (*selector != labels::label_selector(name)).then(|| Violation {
+        field: "metadata.name".to_owned(),
+        value: name.to_owned(),
+        message: format!(
+            "is taken: Deployment {name} selects other pods than those of a control plane; delete it, or give one of \
+             both another name"
+        ),
+    })
 }
 
 fn taken(kind: &str, metadata: &ObjectMeta, uid: &str) -> Option<Violation> {

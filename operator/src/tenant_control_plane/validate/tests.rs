@@ -162,6 +162,34 @@ fn objects_of_others_are_not_taken() {
 }
 
 #[test]
+fn a_deployment_of_other_pods_is_not_taken() {
+    let mut observed = observed();
+    let deployment = |selector: serde_json::Value| {
+        let object = json!({
+            "metadata": {"name": "konnectivity-example"},
+            "spec": {"selector": {"matchLabels": selector}, "template": {}},
+        });
+        Some(serde_json::from_value(object).unwrap())
+    };
+    observed.deployment = deployment(json!({"kamaji.clastix.io/name": "konnectivity-example"}));
+    validated(&manifest(DOCUMENTED), &observed);
+
+    observed.deployment = deployment(json!({"app": "web"}));
+    let refused = validate(
+        &manifest(DOCUMENTED),
+        &observed,
+        &defaults(),
+        &Limits::default(),
+    )
+    .unwrap_err();
+    assert_eq!(refused.reason, Reason::NameTaken);
+    assert!(
+        refused.to_string().contains("selects other pods"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn objects_that_nobody_controls_are_adopted() {
     let mut observed = observed();
     let secret = json!({"metadata": {"name": "konnectivity-example-ca"}});
