@@ -24,6 +24,8 @@ pub mod settings;
 pub mod strategy;
 pub mod unix_socket;
 
+pub use frontend::connect_request;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use super::metrics::{DialFailureReason, Metrics};
 use super::settings::Limits;
 use crate::protocol::destination::Destination;
 
-pub(crate) mod connect_request;
+pub mod connect_request;
 pub(crate) mod grpc;
 
 pub(crate) mod http_connect;

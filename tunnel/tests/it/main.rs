@@ -4,6 +4,7 @@ mod agent_process;
 mod agent_servers;
 mod agent_streams;
 mod agent_support;
+mod fuzz;
 mod pair;
 mod pair_stall;
 mod pair_support;

@@ -3,20 +3,20 @@
 //! Pure and bounded: it looks at no more than [`LIMIT`] bytes and copies one string.
 
 /// A head longer than this is refused.
-pub(crate) const LIMIT: usize = 8 * 1024;
+pub const LIMIT: usize = 8 * 1024;
 
 /// A complete head.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ConnectRequest {
+pub struct ConnectRequest {
     /// `host:port` as in the request line; the `Host` header does not count.
-    pub(crate) authority: String,
+    pub authority: String,
     /// Bytes of the head: whatever follows belongs to the tunnel.
-    pub(crate) head: usize,
+    pub head: usize,
 }
 
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeadError {
+pub enum HeadError {
     /// Another method.
     #[error("this proxy only supports CONNECT passthrough")]
     NotConnect,
@@ -33,7 +33,7 @@ pub(crate) enum HeadError {
 
 impl HeadError {
     /// The status line's code and phrase.
-    pub(crate) fn status(self) -> &'static str {
+    pub fn status(self) -> &'static str {
         match self {
             Self::NotConnect => "405 Method Not Allowed",
             Self::Malformed => "400 Bad Request",
@@ -44,7 +44,7 @@ impl HeadError {
 }
 
 /// Reads a head; `Ok(None)` means that more bytes are needed.
-pub(crate) fn parse(received: &[u8]) -> Result<Option<ConnectRequest>, HeadError> {
+pub fn parse(received: &[u8]) -> Result<Option<ConnectRequest>, HeadError> {
     let Some(head) = head_length(received) else {
         return if received.len() >= LIMIT {
             Err(HeadError::TooLong)

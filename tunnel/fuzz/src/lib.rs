@@ -1,0 +1,237 @@
+//! What must hold for any bytes at all.
+//!
+//! Each function is one target of `cargo fuzz run <name>` (from `tunnel/fuzz`, with a nightly
+//! compiler). `tests/it/fuzz.rs` replays the corpus through the same functions, so that a finding
+//! that is kept in `corpus/<name>/` stays found.
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+use tunnel::authority::Scanner;
+use tunnel::protocol::framing::{Decoder, frame};
+use tunnel::protocol::id::{ConnectId, DialId};
+use tunnel::protocol::packet::{AnyPacket, FromAgent, ToAgent};
+use tunnel::protocol::table::{AgentTable, Answer, Request, ServerTable};
+use tunnel::server::connect_request as head;
+
+/// What is decoded can be encoded, and is the same again.
+pub fn packet(bytes: &[u8]) {
+    let Ok(Some(packet)) = AnyPacket::decode(Bytes::copy_from_slice(bytes)) else {
+        return;
+    };
+    let (head, body) = packet.clone().encode();
+    let again = AnyPacket::decode([head.freeze(), body].concat().into());
+    assert_eq!(again, Ok(Some(packet)));
+}
+
+/// How a stream is cut changes nothing. The first byte says where.
+pub fn framing(bytes: &[u8]) {
+    let Some((&cut, stream)) = bytes.split_first() else {
+        return;
+    };
+    let whole = decode(stream, usize::MAX);
+    let cut = decode(stream, usize::from(cut) + 1);
+    assert_eq!(whole, cut);
+}
+
+/// All packets, written again with neighbouring DATA joined, and how it ended.
+fn decode(stream: &[u8], piece: usize) -> (Vec<u8>, String) {
+    let mut decoder = Decoder::<FromAgent>::default();
+    let mut out: Vec<FromAgent> = Vec::new();
+    let mut end = String::new();
+    for piece in stream.chunks(piece.max(1)) {
+        decoder.push(Bytes::copy_from_slice(piece));
+        loop {
+            match decoder.next() {
+                Ok(Some(packet)) => join(&mut out, packet),
+                Ok(None) => break,
+                Err(error) => {
+                    end = error.to_string();
+                    break;
+                }
+            }
+        }
+        if !end.is_empty() {
+            break;
+        }
+    }
+    // Inside a broken message a part of its payload may have been passed on.
+    if !end.is_empty() || decoder.finish().is_err() {
+        while let Some(FromAgent::Data { .. }) = out.last() {
+            out.pop();
+        }
+    }
+    (
+        out.into_iter()
+            .flat_map(|packet| frame(packet).concat())
+            .collect(),
+        end,
+    )
+}
+
+fn join(out: &mut Vec<FromAgent>, packet: FromAgent) {
+    match (out.last_mut(), packet) {
+        (
+            Some(FromAgent::Data { id, data }),
+            FromAgent::Data {
+                id: next,
+                data: more,
+            },
+        ) if *id == next => {
+            *data = [data.as_ref(), more.as_ref()].concat().into();
+        }
+        (_, packet) => out.push(packet),
+    }
+}
+
+/// Each dial and each connection ends once, at both ends. Two bytes are one event.
+pub fn table(bytes: &[u8]) {
+    server_table(bytes);
+    agent_table(bytes);
+}
+
+fn server_table(bytes: &[u8]) {
+    let mut table = ServerTable::<i64, ConnectId>::default();
+    let (mut waiting, mut open, mut last) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for event in bytes.chunks_exact(2) {
+        let (dial, id) = (
+            DialId(i64::from(event[1] >> 4)),
+            ConnectId(i64::from(event[1] & 15)),
+        );
+        let packet = match event[0] % 8 {
+            0 => {
+                last += 1;
+                table.dial(last);
+                waiting.insert(last);
+                continue;
+            }
+            1 => {
+                if let Some(waiter) = table.give_up(dial) {
+                    assert!(waiting.remove(&waiter));
+                }
+                continue;
+            }
+            2 => {
+                if let Some(id) = table.close(id) {
+                    assert!(open.remove(&id));
+                }
+                continue;
+            }
+            3 => FromAgent::Dialled { dial, id },
+            4 => FromAgent::DialFailed {
+                dial,
+                error: "refused".to_owned(),
+            },
+            5 => FromAgent::CancelDial { dial },
+            6 => FromAgent::Data {
+                id,
+                data: Bytes::from_static(b"x"),
+            },
+            _ => FromAgent::Closed {
+                id,
+                error: String::new(),
+            },
+        };
+        match table.receive(packet, |id| id) {
+            Ok(Answer::Opened { waiter, id, .. }) => {
+                assert!(waiting.remove(&waiter) && open.insert(id));
+            }
+            Ok(Answer::Refused { waiter, .. } | Answer::GivenUp { waiter }) => {
+                assert!(waiting.remove(&waiter));
+            }
+            Ok(Answer::Deliver { id, .. }) => assert!(open.contains(&id)),
+            Ok(Answer::Closed { id, .. }) => assert!(open.remove(&id)),
+            Ok(
+                Answer::Unwanted { .. } | Answer::Unknown { .. } | Answer::Drain | Answer::Nothing,
+            ) => {}
+            Err(_) => break,
+        }
+        assert_eq!(table.len(), waiting.len() + open.len());
+    }
+    let (waiters, connections) = table.lose();
+    assert_eq!(waiters.into_iter().collect::<BTreeSet<_>>(), waiting);
+    assert_eq!(connections.into_iter().collect::<BTreeSet<_>>(), open);
+}
+
+fn agent_table(bytes: &[u8]) {
+    let mut table = AgentTable::<ConnectId>::default();
+    let (mut dialling, mut open) = (BTreeSet::new(), BTreeSet::new());
+    for event in bytes.chunks_exact(2) {
+        let (dial, id) = (
+            DialId(i64::from(event[1] >> 4)),
+            ConnectId(i64::from(event[1] & 15)),
+        );
+        let packet = match event[0] % 8 {
+            0 | 1 => ToAgent::Dial {
+                dial,
+                protocol: "tcp".to_owned(),
+                address: "a:1".to_owned(),
+            },
+            2 => ToAgent::CancelDial { dial },
+            3 => ToAgent::Data {
+                id,
+                data: Bytes::from_static(b"x"),
+            },
+            4 => ToAgent::Close { id },
+            5 => {
+                if table.dialled(id).is_some() {
+                    assert!(dialling.remove(&id) && open.insert(id));
+                }
+                continue;
+            }
+            6 => {
+                if table.failed(id, "refused".to_owned()).is_some() {
+                    assert!(dialling.remove(&id));
+                }
+                continue;
+            }
+            _ => {
+                if table.ended(id, String::new()).is_some() {
+                    assert!(dialling.remove(&id) || open.remove(&id));
+                }
+                continue;
+            }
+        };
+        match table.receive(packet, |id| id) {
+            Request::Dial { id, .. } => assert!(dialling.insert(id)),
+            Request::GiveUp { connection } => assert!(dialling.remove(&connection)),
+            Request::Deliver { id, .. } => assert!(open.contains(&id)),
+            Request::Close { id, .. } => assert!(open.remove(&id)),
+            Request::Reply(_) | Request::Nothing => {}
+        }
+        assert_eq!(table.len(), dialling.len() + open.len());
+    }
+}
+
+/// The adaptor in front of h2: no panic, no memory without bound, and cuts change nothing.
+pub fn authority(bytes: &[u8]) {
+    let Some((&cut, stream)) = bytes.split_first() else {
+        return;
+    };
+    let whole = scan(stream, usize::MAX);
+    let cut = scan(stream, usize::from(cut) + 1);
+    assert_eq!(whole, cut);
+}
+
+fn scan(stream: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+    let mut scanner = Scanner::default();
+    let mut out = BytesMut::new();
+    for piece in stream.chunks(piece.max(1)) {
+        let kept = scanner.pass(piece);
+        out.extend_from_slice(&piece[..kept]);
+        scanner
+            .divert(&piece[kept..], &mut out)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(out.to_vec())
+}
+
+/// The head of a CONNECT request: what is accepted stays accepted with more behind it.
+pub fn connect_request(bytes: &[u8]) {
+    let Ok(Some(request)) = head::parse(bytes) else {
+        return;
+    };
+    assert!(request.head <= bytes.len() && request.head <= head::LIMIT);
+    let more = [bytes, b"more".as_slice()].concat();
+    assert_eq!(head::parse(&more), Ok(Some(request)));
+}
