@@ -106,53 +106,56 @@ fn edited(edit: &str) -> Value {
     object
 }
 
+/// Edits of the document's manifest, and what the API server says to each.
+const BAD_MANIFESTS: &[(&str, &str)] = &[
+    (
+        "{spec: {kubernetes: null}}",
+        "spec.kubernetes: Required value",
+    ),
+    (
+        "{spec: {controlPlane: {service: {serviceType: Sometimes}}}}",
+        "Unsupported value: \"Sometimes\"",
+    ),
+    (
+        "{spec: {kubernetes: {admissionControllers: [Nobody]}}}",
+        "Unsupported value: \"Nobody\"",
+    ),
+    (
+        "{spec: {kubernetes: {kubelet: {preferredAddressTypes: [Hostname, Hostname]}}}}",
+        "Duplicate value",
+    ),
+    (
+        "{spec: {kubernetes: {kubelet: {preferredAddressTypes: []}}}}",
+        "should have at least 1 items",
+    ),
+    (
+        "{spec: {addons: {konnectivity: {agent: {replicas: 2}}}}}",
+        "set mode to Deployment",
+    ),
+    (
+        "{spec: {addons: {konnectivity: {server: {port: null, image: x}}}}}",
+        "port: Required value",
+    ),
+    (
+        "{spec: {networkProfile: {serviceCidr: everything}}}",
+        "not a CIDR; write one such as",
+    ),
+    (
+        "{spec: {networkProfile: {clusterDomain: local}}}",
+        "clusterDomain in body should match",
+    ),
+    (
+        "{spec: {controlPlane: {service: {serviceType: ClusterIP}}, networkProfile: {loadBalancerClass: x}}}",
+        "only for a load balancer",
+    ),
+    (
+        "{spec: {controlPlane: {deployment: {resources: {apiServer: {limits: {cpu: much}}}}}}}",
+        "should match",
+    ),
+];
+
 async fn bad_manifests_are_refused(client: &Client) {
-    for (edit, expected) in [
-        (
-            "{spec: {kubernetes: null}}",
-            "spec.kubernetes: Required value",
-        ),
-        (
-            "{spec: {controlPlane: {service: {serviceType: Sometimes}}}}",
-            "Unsupported value: \"Sometimes\"",
-        ),
-        (
-            "{spec: {kubernetes: {admissionControllers: [Nobody]}}}",
-            "Unsupported value: \"Nobody\"",
-        ),
-        (
-            "{spec: {kubernetes: {kubelet: {preferredAddressTypes: [Hostname, Hostname]}}}}",
-            "Duplicate value",
-        ),
-        (
-            "{spec: {kubernetes: {kubelet: {preferredAddressTypes: []}}}}",
-            "should have at least 1 items",
-        ),
-        (
-            "{spec: {addons: {konnectivity: {agent: {replicas: 2}}}}}",
-            "set mode to Deployment",
-        ),
-        (
-            "{spec: {addons: {konnectivity: {server: {port: null, image: x}}}}}",
-            "port: Required value",
-        ),
-        (
-            "{spec: {networkProfile: {serviceCidr: everything}}}",
-            "not a CIDR; write one such as",
-        ),
-        (
-            "{spec: {networkProfile: {clusterDomain: local}}}",
-            "clusterDomain in body should match",
-        ),
-        (
-            "{spec: {controlPlane: {service: {serviceType: ClusterIP}}, networkProfile: {loadBalancerClass: x}}}",
-            "only for a load balancer",
-        ),
-        (
-            "{spec: {controlPlane: {deployment: {resources: {apiServer: {limits: {cpu: much}}}}}}}",
-            "should match",
-        ),
-    ] {
+    for (edit, expected) in BAD_MANIFESTS {
         let error = create(client, &edited(edit), DryRun::Yes)
             .await
             .expect_err(edit)

@@ -38,41 +38,68 @@ fn published_fields_stay() {
         let root = schema_of(kind);
         let mut lines = String::new();
         for part in ["spec", "status"] {
-            describe(part, &root["properties"][part], false, &mut lines);
+            describe(part, &root["properties"][part], Need::Optional, &mut lines);
         }
         insta::assert_snapshot!(format!("fields-{kind}"), lines);
     }
 }
 
-fn describe(path: &str, node: &Value, required: bool, lines: &mut String) {
-    let mut line = path.to_owned();
+#[derive(Clone, Copy)]
+enum Need {
+    Required,
+    Optional,
+}
+
+/// What a reader of the schema sees beside the type.
+const SHOWN: [&str; 12] = [
+    "default",
+    "enum",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
+];
+
+fn describe(path: &str, node: &Value, need: Need, lines: &mut String) {
+    lines.push_str(&describe_one(path, node, need));
+    lines.push('\n');
+    let mandatory = node["required"].as_array().cloned().unwrap_or_default();
+    for (name, child) in node["properties"].as_object().into_iter().flatten() {
+        let need = if mandatory.contains(&json!(name)) {
+            Need::Required
+        } else {
+            Need::Optional
+        };
+        describe(&format!("{path}.{name}"), child, need, lines);
+    }
+    for (key, mark) in [("items", "[]"), ("additionalProperties", "{}")] {
+        if node[key].is_object() {
+            describe(&format!("{path}{mark}"), &node[key], Need::Optional, lines);
+        }
+    }
+}
+
+fn describe_one(path: &str, node: &Value, need: Need) -> String {
     let text = |key: &str| node[key].as_str().map(str::to_owned);
     let kind = if node["x-kubernetes-int-or-string"] == true {
         "int-or-string".to_owned()
     } else {
         text("type").unwrap_or_else(|| "any".to_owned())
     };
-    let _ = write!(line, " {kind}");
+    let mut line = format!("{path} {kind}");
     if let Some(format) = text("format") {
         let _ = write!(line, ":{format}");
     }
-    if required {
+    if matches!(need, Need::Required) {
         line.push_str(" required");
     }
-    for key in [
-        "default",
-        "enum",
-        "pattern",
-        "minimum",
-        "maximum",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "x-kubernetes-list-type",
-        "x-kubernetes-list-map-keys",
-        "x-kubernetes-map-type",
-    ] {
+    for key in SHOWN {
         if let Some(value) = node.get(key) {
             let _ = write!(line, " {}={value}", key.trim_start_matches("x-kubernetes-"));
         }
@@ -84,28 +111,7 @@ fn describe(path: &str, node: &Value, required: bool, lines: &mut String) {
     {
         let _ = write!(line, " rule={}", rule["rule"]);
     }
-    lines.push_str(&line);
-    lines.push('\n');
-    let mandatory = node["required"].as_array().cloned().unwrap_or_default();
-    for (name, child) in node["properties"].as_object().into_iter().flatten() {
-        describe(
-            &format!("{path}.{name}"),
-            child,
-            mandatory.contains(&json!(name)),
-            lines,
-        );
-    }
-    if node["items"].is_object() {
-        describe(&format!("{path}[]"), &node["items"], false, lines);
-    }
-    if node["additionalProperties"].is_object() {
-        describe(
-            &format!("{path}{{}}"),
-            &node["additionalProperties"],
-            false,
-            lines,
-        );
-    }
+    line
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! One test binary per crate: it links once.
 #![cfg(test)]
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail tests by panicking"
+)]
+
 mod admission;
 mod api_server;
 mod contract;

@@ -122,56 +122,58 @@ fn rules_refuse_bad_manifests_with_a_remedy() {
     }
 }
 
+/// Before, after, and what is said.
+const BAD_EDITS: &[(&str, &str, &str)] = &[
+    (
+        "{spec: {dataStore: a}}",
+        "{spec: {}}",
+        "dataStore: cannot be unset",
+    ),
+    (
+        "{spec: {dataStoreSchema: a}}",
+        "{spec: {}}",
+        "dataStoreSchema: cannot be unset",
+    ),
+    (
+        "{spec: {dataStoreUsername: a}}",
+        "{spec: {}}",
+        "dataStoreUsername: cannot be unset",
+    ),
+    (
+        "{spec: {dataStoreSchema: a}}",
+        "{spec: {dataStoreSchema: b}}",
+        "dataStoreSchema: cannot change",
+    ),
+    (
+        "{spec: {dataStoreUsername: a}}",
+        "{spec: {dataStoreUsername: b}}",
+        "dataStoreUsername: cannot change",
+    ),
+    (
+        "{}",
+        "{spec: {networkProfile: {clusterDomain: other.local}}}",
+        "clusterDomain: cannot change",
+    ),
+    (
+        "{spec: {networkProfile: {loadBalancerClass: a}}}",
+        "{spec: {networkProfile: {loadBalancerClass: b}}}",
+        "loadBalancerClass: cannot change",
+    ),
+    (
+        "{}",
+        "{spec: {networkProfile: {loadBalancerClass: b}}}",
+        "neither be added to nor removed",
+    ),
+    (
+        "{spec: {networkProfile: {loadBalancerClass: b}}}",
+        "{spec: {networkProfile: null}}",
+        "neither be added to nor removed",
+    ),
+];
+
 #[test]
 fn rules_refuse_bad_edits_with_a_remedy() {
-    let cases = [
-        (
-            "{spec: {dataStore: a}}",
-            "{spec: {}}",
-            "dataStore: cannot be unset",
-        ),
-        (
-            "{spec: {dataStoreSchema: a}}",
-            "{spec: {}}",
-            "dataStoreSchema: cannot be unset",
-        ),
-        (
-            "{spec: {dataStoreUsername: a}}",
-            "{spec: {}}",
-            "dataStoreUsername: cannot be unset",
-        ),
-        (
-            "{spec: {dataStoreSchema: a}}",
-            "{spec: {dataStoreSchema: b}}",
-            "dataStoreSchema: cannot change",
-        ),
-        (
-            "{spec: {dataStoreUsername: a}}",
-            "{spec: {dataStoreUsername: b}}",
-            "dataStoreUsername: cannot change",
-        ),
-        (
-            "{}",
-            "{spec: {networkProfile: {clusterDomain: other.local}}}",
-            "clusterDomain: cannot change",
-        ),
-        (
-            "{spec: {networkProfile: {loadBalancerClass: a}}}",
-            "{spec: {networkProfile: {loadBalancerClass: b}}}",
-            "loadBalancerClass: cannot change",
-        ),
-        (
-            "{}",
-            "{spec: {networkProfile: {loadBalancerClass: b}}}",
-            "neither be added to nor removed",
-        ),
-        (
-            "{spec: {networkProfile: {loadBalancerClass: b}}}",
-            "{spec: {networkProfile: null}}",
-            "neither be added to nor removed",
-        ),
-    ];
-    for (before, after, expected) in cases {
+    for (before, after, expected) in BAD_EDITS {
         let found = refusals("TenantControlPlane", &edited(after), Some(&edited(before)));
         assert!(
             found.iter().any(|message| message.contains(expected)),
@@ -190,16 +192,30 @@ fn rules_refuse_bad_edits_with_a_remedy() {
     );
 }
 
-#[test]
-fn rules_of_stores_ask_for_what_the_driver_needs() {
-    let reference = json!({"secretReference": {"name": "s", "namespace": "n", "keyPath": "k"}});
-    let pair = json!({"certificate": reference, "privateKey": reference});
-    let store = |spec: Value| {
-        let mut whole = json!({"endpoints": ["etcd:2379"]});
-        json_patch::merge(&mut whole, &spec);
-        json!({"apiVersion": "kamaji.clastix.io/v1alpha1", "kind": "DataStore", "metadata": {"name": "s"}, "spec": whole})
-    };
-    let cases: BTreeMap<&str, (Value, &str)> = BTreeMap::from([
+/// A store with this and an endpoint.
+fn store(spec: &Value) -> Value {
+    let mut whole = json!({"endpoints": ["etcd:2379"]});
+    json_patch::merge(&mut whole, spec);
+    json!({
+        "apiVersion": "kamaji.clastix.io/v1alpha1",
+        "kind": "DataStore",
+        "metadata": {"name": "s"},
+        "spec": whole,
+    })
+}
+
+fn reference() -> Value {
+    json!({"secretReference": {"name": "s", "namespace": "n", "keyPath": "k"}})
+}
+
+fn pair() -> Value {
+    json!({"certificate": reference(), "privateKey": reference()})
+}
+
+/// Stores that lack something, and what is said.
+fn incomplete_stores() -> BTreeMap<&'static str, (Value, &'static str)> {
+    let (reference, pair) = (reference(), pair());
+    BTreeMap::from([
         (
             "etcd without anything",
             (
@@ -249,20 +265,25 @@ fn rules_of_stores_ask_for_what_the_driver_needs() {
                 "clientCertificate.certificate: empty",
             ),
         ),
-    ]);
-    for (name, (spec, expected)) in cases {
-        let found = refusals("DataStore", &store(spec), None);
+    ])
+}
+
+#[test]
+fn rules_of_stores_ask_for_what_the_driver_needs() {
+    let (reference, pair) = (reference(), pair());
+    for (name, (spec, expected)) in incomplete_stores() {
+        let found = refusals("DataStore", &store(&spec), None);
         assert!(
             found.iter().any(|message| message.contains(expected)),
             "{name}: {found:?}"
         );
     }
     let good = store(
-        json!({"driver": "etcd", "tlsConfig": {"certificateAuthority": pair, "clientCertificate": pair}}),
+        &json!({"driver": "etcd", "tlsConfig": {"certificateAuthority": pair, "clientCertificate": pair}}),
     );
     assert_eq!(refusals("DataStore", &good, None), [""; 0]);
     let other = store(
-        json!({"driver": "MySQL", "basicAuth": {"username": reference, "password": reference}}),
+        &json!({"driver": "MySQL", "basicAuth": {"username": reference, "password": reference}}),
     );
     assert_eq!(refusals("DataStore", &other, None), [""; 0]);
     assert!(

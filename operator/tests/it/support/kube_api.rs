@@ -100,19 +100,21 @@ impl KubeApi {
         if running.until_ready().await {
             return Ok(running);
         }
+        Err(running.logs())
+    }
+
+    /// The end of both logs.
+    fn logs(&self) -> String {
         let tail = |name: &str| {
-            let text =
-                std::fs::read_to_string(running.directory.path().join(name)).unwrap_or_default();
+            let path = self.directory.path().join(name);
+            let text = std::fs::read_to_string(path).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            lines
-                .iter()
-                .rev()
-                .take(15)
-                .rev()
-                .map(|line| format!("{name}: {line}\n"))
-                .collect::<String>()
+            let last = lines.iter().skip(lines.len().saturating_sub(15));
+            last.map(|line| format!("{name}: {line}"))
+                .collect::<Vec<_>>()
+                .join("\n")
         };
-        Err(tail("etcd.log") + &tail("api-server.log"))
+        format!("{}\n{}", tail("etcd.log"), tail("api-server.log"))
     }
 
     /// The port on loopback.
