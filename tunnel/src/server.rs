@@ -145,6 +145,11 @@ impl Server {
         })
     }
 
+    /// What is counted.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Where agents connect.
     pub fn agent_address(&self) -> Option<SocketAddr> {
         self.agents.address()

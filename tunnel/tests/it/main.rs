@@ -8,3 +8,6 @@ mod fuzz;
 mod pair;
 mod pair_stall;
 mod pair_support;
+mod server_http_connect;
+mod server_streams;
+mod server_support;

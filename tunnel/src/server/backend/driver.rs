@@ -1,7 +1,8 @@
 //! Reads what one agent sends and carries out what it means; sends what waits for it.
 //! In: the two halves of the agent's stream. Out: answered dials, filled inboxes, and the reason why the stream ended.
 //! The reader never waits for one connection, with one exception that is counted: when a connection that moves has
-//! reached its cap, or the server its budget, the stream waits until there is room.
+//! reached its cap, or the server its budget, the stream waits until there is room. What is left of the problem on
+//! this wire is just that: a slow reader that moves slows down whoever shares its agent, once 8 MiB wait for it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,8 +23,10 @@ use crate::server::metrics::{DialFailureReason, PacketKind, Segment};
 
 /// How often watched connections are looked at.
 const WATCH: Duration = Duration::from_millis(100);
-/// Bytes that may wait on the whole server before streams wait.
-const BUDGET: i64 = 256 << 20;
+/// Bytes that may wait on the whole server before a connection at its cap holds its stream, moving or not.
+const BUDGET: i64 = 64 << 20;
+/// Bytes that may wait on the whole server before every stream waits.
+const CEILING: i64 = 256 << 20;
 /// Why an agent's stream ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DriveError {
@@ -188,9 +191,10 @@ impl Driver {
         if level >= Level::Watched {
             self.watched.insert(id);
         }
-        if level == Level::Full {
+        let waits = self.backend.metrics.queued_bytes.get();
+        if inbox.holds(Instant::now()) {
             self.hold(Hold::Connection(inbox));
-        } else if self.backend.crowd() == Crowd::Full {
+        } else if waits > CEILING || waits > BUDGET && level == Level::Full {
             self.hold(Hold::Server);
         }
     }

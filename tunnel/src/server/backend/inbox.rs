@@ -181,16 +181,27 @@ impl Inbox {
         }
     }
 
-    /// Resolves when there is room again, or no room is needed any more.
+    /// Whether the shared stream must wait for it: it is full, and moved a moment ago.
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        let waiting = self.waiting();
+        waiting.ending.is_none() && waiting.meter.holds(now.into_std())
+    }
+
+    /// Resolves when nobody needs to wait for it any more: there is room, it ended, or it takes nothing.
     pub(crate) async fn room(&self) {
         loop {
-            {
+            let until = {
                 let waiting = self.waiting();
-                if waiting.meter.level() < Level::Full || waiting.ending.is_some() {
-                    return;
+                let until = waiting.meter.held_until(Instant::now().into_std());
+                match until.filter(|_| waiting.ending.is_none()) {
+                    Some(until) => until,
+                    None => return,
                 }
+            };
+            tokio::select! {
+                () = self.drained.notified() => {}
+                () = sleep_until(until.into()) => {}
             }
-            self.drained.notified().await;
         }
     }
 
@@ -245,6 +256,7 @@ fn signed(bytes: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::budget::HOLD;
 
     const MIB: usize = 1 << 20;
 
@@ -319,14 +331,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn room_is_there_again_when_the_frontend_takes_some() {
+    async fn stream_waits_for_one_that_moves_and_for_no_other() {
         let inbox = inbox();
         inbox.push(block(5 * MIB), Instant::now());
         inbox.push(block(3 * MIB), Instant::now());
-        let full = tokio::time::timeout(Duration::from_secs(1), inbox.room()).await;
+        assert!(inbox.holds(Instant::now()));
+        let full = tokio::time::timeout(HOLD / 2, inbox.room()).await;
         assert!(full.is_err());
         inbox.next().await.expect("a chunk");
         inbox.room().await;
         assert_eq!(inbox.total.get(), 3 << 20);
+        inbox.push(block(8 * MIB), Instant::now());
+        tokio::time::advance(HOLD).await;
+        assert!(!inbox.holds(Instant::now()));
+        inbox.room().await;
     }
 }

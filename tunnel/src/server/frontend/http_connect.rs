@@ -24,6 +24,8 @@ use crate::server::metrics::{Metrics, PacketKind, Segment};
 
 /// A client has this long to send its request.
 const HEAD: Duration = Duration::from_secs(10);
+/// A client that is refused has this long to take the answer.
+const PARTING: Duration = Duration::from_secs(1);
 /// Bytes a client may send ahead of its answer.
 const AHEAD: usize = 64 * 1024;
 /// Bytes read from the client at once: little from a quiet one, more from a busy one.
@@ -63,8 +65,7 @@ where
     let request = match timeout(HEAD, read_head(&mut reader, &mut received)).await {
         Err(_elapsed) => return Err(ConnectError::Slow),
         Ok(Err(ConnectError::Head(error))) => {
-            writer.write_all(refusal(error).as_bytes()).await?;
-            writer.shutdown().await?;
+            part((reader, writer), &refusal(error)).await?;
             return Err(error.into());
         }
         Ok(request) => request?,
@@ -77,9 +78,7 @@ where
     let connection = match dialled {
         Ok(connection) => connection,
         Err(error) => {
-            writer.write_all(failure(&error).as_bytes()).await?;
-            writer.shutdown().await?;
-            return Ok(());
+            return Ok(part((reader, writer), &failure(&error)).await?);
         }
     };
     writer
@@ -108,6 +107,25 @@ async fn dial(dialer: &Dialer, authority: &str) -> Result<Connection, DialError>
     let destination =
         Destination::tcp(authority).map_err(|error| DialError::Refused(error.to_string()))?;
     dialer.dial(&destination).await
+}
+
+/// Answers with a refusal. What the client still sends is read for a moment: closing a socket with unread bytes
+/// in it would take the answer away from the client.
+async fn part<R, W>((mut reader, mut writer): (R, W), answer: &str) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    writer.write_all(answer.as_bytes()).await?;
+    writer.shutdown().await?;
+    let discarded = async {
+        let mut buffer = BytesMut::with_capacity(connect_request::LIMIT);
+        while let Ok(1..) = reader.read_buf(&mut buffer).await {
+            buffer.clear();
+        }
+    };
+    drop(timeout(PARTING, discarded).await);
+    Ok(())
 }
 
 /// Keeps what the client sends before its answer; resolves when it hangs up.
