@@ -3,8 +3,8 @@
 pub(crate) mod built;
 pub(crate) mod https;
 pub(crate) mod kube_api;
-pub(crate) mod pod;
 pub(crate) mod management;
+pub(crate) mod pod;
 pub(crate) mod secure_etcd;
 
 use std::path::{Path, PathBuf};

@@ -227,16 +227,18 @@ impl<'a> Workbench<'a> {
             .copied()
             .filter(|secret| self.is_asked(*secret))
             .collect();
-        let verdict = rotation::judge(stored.as_ref(), request, authority, self.now);
-        let (due, reason) = match (verdict, stored) {
-            (Verdict::Keep { renew_at }, Some(kept)) if asked.is_empty() => {
+        let verdict = match rotation::judge(stored.as_ref(), request, authority, self.now) {
+            Verdict::Keep { .. } if !asked.is_empty() => Verdict::Renew(Reason::Asked),
+            verdict => verdict,
+        };
+        let reason = match (verdict, stored) {
+            (Verdict::Keep { renew_at }, Some(kept)) => {
                 self.look_again = self.look_again.min(renew_at);
                 return Ok(kept);
             }
-            (Verdict::Keep { renew_at }, _) => (renew_at, Reason::Asked),
-            (Verdict::Renew(reason), _) => (self.now, reason),
+            (Verdict::Keep { .. }, None) => Reason::Missing,
+            (Verdict::Renew(reason), _) => reason,
         };
-        tracing::debug!(secret = %self.names.secret(secret), key, %reason, %due, "issuing a leaf");
         let renewed = authority
             .issue(request, self.now)
             .map_err(|source| Error::Issue {
