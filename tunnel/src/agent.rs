@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`args`] → [`settings`] → [`plan`] (how many servers there are, which are
 //! held) → [`servers`] (carries the plan out) → [`connect`] (one try) → [`session`] (one stream and
-//! its table) → [`connection`] (one connection) → [`dial`], [`inbox`], [`outbox`] below it.
+//! its table) → [`connection`] (one connection) → [`dial`] and [`crate::queue`] below it.
 //!
 //! ```text
 //!  server ══ TLS, HTTP/2, gRPC ══► transport::Packets ─► session ─► inbox ─► connection ─► socket
@@ -15,10 +15,8 @@ pub mod connect;
 pub mod connection;
 pub mod dial;
 pub mod health;
-pub mod inbox;
 pub mod leases;
 pub mod metrics;
-pub mod outbox;
 pub mod plan;
 pub mod proxy;
 pub mod servers;

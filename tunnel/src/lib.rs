@@ -12,6 +12,7 @@ pub mod kube_client;
 pub mod metrics;
 pub mod protocol;
 pub mod queue;
+pub mod relay;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;

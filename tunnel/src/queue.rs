@@ -19,30 +19,29 @@ mod outbox;
 pub use inbox::{Inbox, Pushed, Stop};
 pub use outbox::{Gone, Lane, Outbox};
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use prometheus::IntGauge;
 
 use crate::protocol::budget::Crowd;
 
 /// What may wait in all inboxes of a process together. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    waiting: Arc<AtomicUsize>,
-    size: usize,
+    waiting: IntGauge,
+    size: i64,
 }
 
 impl Pool {
-    /// So many bytes may wait.
-    pub fn new(size: usize) -> Self {
+    /// So many bytes may wait; `waiting` is the metric that counts them.
+    pub fn new(size: usize, waiting: IntGauge) -> Self {
         Self {
-            waiting: Arc::default(),
-            size,
+            waiting,
+            size: signed(size),
         }
     }
 
     /// Bytes that wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    pub fn waiting(&self) -> i64 {
+        self.waiting.get()
     }
 
     /// Whether there is room for more.
@@ -55,10 +54,14 @@ impl Pool {
     }
 
     fn add(&self, bytes: usize) {
-        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        self.waiting.add(signed(bytes));
     }
 
     fn remove(&self, bytes: usize) {
-        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.waiting.sub(signed(bytes));
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -1,32 +1,32 @@
 //! One connection, straight down: dial → answer → relay → outcome.
 //!
-//! In: a dial of a server, and an [`Inbox`] its bytes come through. Out: packets on a [`Lane`], and
-//! one [`Outcome`]. What may be said when is asked of the stream's table. The wire knows no half-close: whichever side ends first ends both, but what was
-//! already received is still written to the endpoint, and what was already read is still sent.
+//! In: a dial of a server, and an [`Inbox`] its bytes come through. Out: packets on a lane of the
+//! [`Outbox`], and one [`Outcome`]. What may be said when is asked of the stream's table. The wire
+//! knows no half-close: whichever side ends first ends both, but what was already received is still
+//! written to the endpoint, and what was already read is still sent.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
 use prometheus::IntGauge;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
 use super::dial::{DialFailure, Dialer};
-use super::inbox::Inbox;
 use super::metrics::Metrics;
-use super::outbox::{Gone, Lane, Outbox};
 use crate::protocol::budget::Stalled;
 use crate::protocol::id::ConnectId;
 use crate::protocol::packet::FromAgent;
 use crate::protocol::table::AgentTable;
+use crate::queue::{Gone, Inbox, Outbox, Pool, Stop};
+use crate::relay::{self, ReadEnd, WriteEnd};
 
-/// Reads start this small …
-const SMALLEST_READ: usize = 2 * 1024;
-/// … and grow to this while the endpoint keeps them full. An idle connection holds no buffer.
-const LARGEST_READ: usize = 32 * 1024;
+/// What may wait for all endpoints of all servers together.
+const POOL: usize = 32 * 1024 * 1024;
+
+/// The server wants nothing more from a connection, or it is over by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
 
 /// What all connections of a session share.
 #[derive(Clone, Debug)]
@@ -36,9 +36,11 @@ pub struct Shared {
     /// Counts.
     pub metrics: Metrics,
     /// Sends packets.
-    pub outbox: Arc<Outbox<FromAgent>>,
+    pub outbox: Outbox<FromAgent>,
+    /// Counts what waits for endpoints.
+    pub pool: Pool,
     /// All connections of the stream, dials included.
-    pub table: Arc<Mutex<AgentTable<Arc<Inbox>>>>,
+    pub table: Arc<Mutex<AgentTable<Arc<Inbox<Ended>>>>>,
 }
 
 impl Shared {
@@ -46,14 +48,15 @@ impl Shared {
     pub fn new(dialer: Arc<Dialer>, metrics: Metrics) -> Self {
         Self {
             dialer,
+            pool: Pool::new(POOL, metrics.queued.clone()),
             metrics,
-            outbox: Outbox::new(),
+            outbox: Outbox::default(),
             table: Arc::default(),
         }
     }
 
     /// The table, for one question. Each change of it is whole, a panic beside it changes nothing.
-    pub fn table(&self) -> MutexGuard<'_, AgentTable<Arc<Inbox>>> {
+    pub fn table(&self) -> MutexGuard<'_, AgentTable<Arc<Inbox<Ended>>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,7 +71,7 @@ pub struct Connection {
     /// `host:port`, as the server names it.
     pub address: String,
     /// What the server sends; closed when the server gives the dial up or closes.
-    pub inbox: Arc<Inbox>,
+    pub inbox: Arc<Inbox<Ended>>,
 }
 
 /// Why a connection is over.
@@ -106,7 +109,7 @@ impl Connection {
         let begun = Instant::now();
         let dialled = tokio::select! {
             dialled = shared.dialer.dial(&self.protocol, &self.address) => dialled,
-            () = self.inbox.closed() => return Outcome::Cancelled,
+            Ended = self.inbox.ended() => return Outcome::Cancelled,
         };
         let socket = match dialled {
             Ok(socket) => socket,
@@ -119,7 +122,7 @@ impl Connection {
         let Some(answer) = shared.table().dialled(self.id) else {
             return Outcome::Cancelled;
         };
-        shared.outbox.answer(answer);
+        shared.outbox.control(answer);
         let _counted = Counted::new(&shared.metrics.open_endpoints);
         self.relay(socket, &shared).await
     }
@@ -131,41 +134,71 @@ impl Connection {
             .with_label_values(&[failure.reason()])
             .inc();
         if let Some(answer) = shared.table().failed(self.id, failure.to_string()) {
-            shared.outbox.answer(answer);
+            shared.outbox.control(answer);
         }
         Outcome::NotDialled(failure)
     }
 
     async fn relay(&self, mut socket: TcpStream, shared: &Shared) -> Outcome {
-        let lane = shared.outbox.lane();
-        let (reader, writer) = socket.split();
-        let mut writing = std::pin::pin!(write(writer, &self.inbox));
+        let lane = shared.outbox.lane(self.id);
+        let (mut reader, mut writer) = socket.split();
+        let mut reading = std::pin::pin!(relay::read(&mut reader, &lane));
+        let mut writing = std::pin::pin!(relay::write(&mut writer, &self.inbox));
         let mut is_writing = true;
         let outcome = tokio::select! {
-            outcome = read(reader, self.id, &lane) => outcome,
-            () = self.inbox.closed() => Outcome::ClosedByServer,
-            written = &mut writing => {
+            end = &mut reading => end.into(),
+            Ended = self.inbox.ended() => Outcome::ClosedByServer,
+            end = &mut writing => {
                 is_writing = false;
-                written.err().unwrap_or(Outcome::ClosedByServer)
+                end.into()
             }
         };
+        if let Outcome::Write(_) = outcome {
+            // An endpoint that hung up on us may have answered first.
+            tokio::select! {
+                _end = &mut reading => {}
+                Ended = self.inbox.ended() => {}
+            }
+        }
         if matches!(outcome, Outcome::Stalled(_)) {
             shared.metrics.stalled.inc();
         }
-        self.inbox.close(Instant::now());
+        self.inbox.end(Ended, Instant::now());
         let error = error_text(&outcome);
         // One CLOSE_RSP, whichever side was first: the table may have heard of the server's close
         // while the endpoint ended.
         let closed = shared.table().ended(self.id, error.clone());
         let closed = closed.unwrap_or(FromAgent::Closed { id: self.id, error });
-        if let Err(gone) = lane.end(closed) {
+        if let Err(gone) = lane.finish(closed) {
             return gone.into();
         }
         // The server has its answer; what it sent before still goes to the endpoint.
-        if is_writing {
-            writing.await.err().unwrap_or(outcome)
-        } else {
-            outcome
+        match is_writing {
+            true => match writing.await {
+                WriteEnd::Done(Ended) => outcome,
+                failed => failed.into(),
+            },
+            false => outcome,
+        }
+    }
+}
+
+impl From<ReadEnd> for Outcome {
+    fn from(end: ReadEnd) -> Self {
+        match end {
+            ReadEnd::Eof => Self::ClosedByEndpoint,
+            ReadEnd::Failed(error) => Self::Read(error),
+            ReadEnd::Gone(gone) => gone.into(),
+        }
+    }
+}
+
+impl From<WriteEnd<Ended>> for Outcome {
+    fn from(end: WriteEnd<Ended>) -> Self {
+        match end {
+            WriteEnd::Done(Ended) | WriteEnd::Stopped(Stop::Cut(Ended)) => Self::ClosedByServer,
+            WriteEnd::Failed(error) => Self::Write(error),
+            WriteEnd::Stopped(Stop::Stalled(stalled)) => stalled.into(),
         }
     }
 }
@@ -195,46 +228,4 @@ fn error_text(outcome: &Outcome) -> String {
         Outcome::Stalled(_) => outcome.to_string(),
         _ => String::new(),
     }
-}
-
-/// Endpoint → server, until the endpoint ends or fails.
-async fn read(socket: ReadHalf<'_>, id: ConnectId, lane: &Lane<FromAgent>) -> Outcome {
-    let mut size = SMALLEST_READ;
-    loop {
-        if let Err(error) = socket.readable().await {
-            return Outcome::Read(error);
-        }
-        let mut buffer = BytesMut::with_capacity(size);
-        let count = match socket.try_read_buf(&mut buffer) {
-            Ok(0) => return Outcome::ClosedByEndpoint,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Outcome::Read(error),
-        };
-        let data = if count * 2 < size {
-            Bytes::copy_from_slice(&buffer)
-        } else {
-            buffer.freeze()
-        };
-        size = match count {
-            full if full == size => (size * 2).min(LARGEST_READ),
-            few if few * 4 < size => (size / 2).max(SMALLEST_READ),
-            _ => size,
-        };
-        if let Err(gone) = lane.send(FromAgent::Data { id, data }).await {
-            return gone.into();
-        }
-    }
-}
-
-/// Server → endpoint, until the inbox is closed and empty; then tells the endpoint it is over.
-async fn write(mut socket: WriteHalf<'_>, inbox: &Inbox) -> Result<(), Outcome> {
-    while let Some(chunk) = inbox.front().await {
-        let written = tokio::select! {
-            written = socket.write(&chunk) => written,
-            stalled = inbox.stalled() => return Err(stalled.into()),
-        };
-        inbox.taken(written.map_err(Outcome::Write)?, Instant::now());
-    }
-    socket.shutdown().await.map_err(Outcome::Write)
 }

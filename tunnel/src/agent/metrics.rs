@@ -39,6 +39,8 @@ pub struct Metrics {
     pub stalled: IntCounter,
     /// Times the shared stream waited for one connection at its cap.
     pub waits: IntCounter,
+    /// Bytes that wait for endpoints.
+    pub queued: IntGauge,
 }
 
 /// What the agent counts of Leases.
@@ -131,6 +133,7 @@ impl Metrics {
                 "shared_stream_waits_total",
                 "Times all connections of a stream waited for one that was full but moving.",
             )),
+            queued: r.gauge(Family("queued_bytes", "Bytes that wait for endpoints.")),
             registry,
         }
     }

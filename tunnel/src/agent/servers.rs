@@ -138,7 +138,7 @@ impl Servers {
 async fn live(link: Link, key: SessionKey, shared: Shared, drain: Watcher) -> Event {
     let began = Instant::now();
     let _counted = Counted::new(&shared.metrics.open_servers);
-    let (metrics, outbox) = (shared.metrics.clone(), Arc::clone(&shared.outbox));
+    let (metrics, outbox) = (shared.metrics.clone(), shared.outbox.clone());
     let Link {
         server,
         packets,
@@ -147,7 +147,7 @@ async fn live(link: Link, key: SessionKey, shared: Shared, drain: Watcher) -> Ev
     } = link;
     let packets = packets.counted(metrics.clone());
     let mut carrying = JoinSet::new();
-    carrying.spawn(transport.carry(Arc::clone(&outbox), metrics.clone()));
+    carrying.spawn(transport.carry(outbox.clone(), metrics.clone()));
     let end = tokio::select! {
         end = Session::new(shared).run(packets, drain) => end,
         Some(carried) = carrying.join_next() => match carried {

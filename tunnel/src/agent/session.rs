@@ -11,12 +11,13 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::connection::{Connection, Outcome, Shared};
-use super::inbox::{Inbox, Pushed};
+use super::connection::{Connection, Ended, Outcome, Shared};
 use super::metrics::TO_AGENT;
 use crate::drain::Watcher;
+use crate::protocol::budget::Limits;
 use crate::protocol::packet::{FromAgent, Packet as _, ToAgent};
 use crate::protocol::table::Request;
+use crate::queue::{Inbox, Pushed};
 use crate::telemetry::chain;
 
 /// After the drain began, dials that crossed our DRAIN on the wire are still served.
@@ -66,7 +67,7 @@ impl Session {
         mut drain: Watcher,
     ) -> End<E> {
         let mut packets = std::pin::pin!(packets);
-        let mut full: Option<Arc<Inbox>> = None;
+        let mut full: Option<Arc<Inbox<Ended>>> = None;
         loop {
             let idle_at = self.refuses_from.filter(|_| self.tasks.is_empty());
             tokio::select! {
@@ -87,7 +88,7 @@ impl Session {
     }
 
     /// Acts on a packet; gives back the inbox the stream now has to wait for, if any.
-    fn received(&mut self, packet: ToAgent) -> Option<Arc<Inbox>> {
+    fn received(&mut self, packet: ToAgent) -> Option<Arc<Inbox<Ended>>> {
         self.shared
             .metrics
             .packets
@@ -100,13 +101,11 @@ impl Session {
             let error = "agent is draining".to_owned();
             self.shared
                 .outbox
-                .answer(FromAgent::DialFailed { dial, error });
+                .control(FromAgent::DialFailed { dial, error });
             return None;
         }
-        let request = self
-            .shared
-            .table()
-            .receive(packet, |_| Arc::new(Inbox::new(now)));
+        let mint = |_| Arc::new(Inbox::new(Limits::default(), &self.shared.pool, now));
+        let request = self.shared.table().receive(packet, mint);
         match request {
             Request::Dial {
                 id,
@@ -138,7 +137,7 @@ impl Session {
                 connection: inbox, ..
             }
             | Request::GiveUp { connection: inbox } => {
-                inbox.close(now);
+                inbox.end(Ended, now);
             }
             Request::Reply(reply) => {
                 if !self.shared.outbox.reply(reply) {
@@ -166,12 +165,12 @@ impl Session {
 
     fn start_drain(&mut self) {
         tracing::info!(connections = self.tasks.len(), "draining");
-        self.shared.outbox.answer(FromAgent::Drain);
+        self.shared.outbox.control(FromAgent::Drain);
         self.refuses_from = Some(Instant::now() + CROSSING);
     }
 }
 
-async fn room(inbox: Option<&Inbox>) {
+async fn room(inbox: Option<&Inbox<Ended>>) {
     if let Some(inbox) = inbox {
         inbox.room().await;
     }

@@ -4,7 +4,6 @@
 //! connection, sends what the outbox holds and pings. Neither half waits for the other.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,9 +16,9 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::metrics::{FROM_AGENT, Metrics, TO_AGENT};
-use super::outbox::Outbox;
 use crate::grpc::{PacketReader, PacketWriter, StreamError};
 use crate::protocol::packet::{FromAgent, Packet as _, ToAgent};
+use crate::queue::Outbox;
 
 /// A ping is answered within this, or the connection is dead.
 const PONG_DEADLINE: Duration = Duration::from_secs(20);
@@ -104,7 +103,7 @@ impl Transport {
     }
 
     /// Carries until the connection breaks, or until the outbox is closed and sent.
-    pub async fn carry(self, outbox: Arc<Outbox<FromAgent>>, metrics: Metrics) -> TransportError {
+    pub async fn carry(self, outbox: Outbox<FromAgent>, metrics: Metrics) -> TransportError {
         let mut connection = std::pin::pin!(self.connection);
         let written = tokio::select! {
             ended = &mut connection => return ended.map_or_else(Into::into, |()| TransportError::Ended),

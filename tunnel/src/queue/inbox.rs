@@ -19,6 +19,8 @@ mod tests;
 
 /// When nothing follows, whoever takes nothing of the rest for this long is given up.
 const END_PATIENCE: Duration = Duration::from_secs(10);
+/// Others can use up the pool, and do not tell: a taker that is watched looks this often.
+const CROWD_WATCH: Duration = Duration::from_secs(1);
 /// Smaller pieces are copied together: each alone would keep a whole read buffer alive.
 const SMALL: usize = 4 * 1024;
 /// As much as is copied together.
@@ -33,7 +35,7 @@ pub struct Inbox<E> {
     filled: Notify,
     /// The shared reader's: there may be room.
     drained: Notify,
-    /// The watch's: the deadline may have moved.
+    /// The watch's, and of whoever waits for the end: something happened.
     changed: Notify,
 }
 
@@ -115,7 +117,7 @@ impl<E: Clone> Inbox<E> {
             _ if must_wait => Pushed::Full,
             Level::Low => Pushed::Kept,
             Level::Watched | Level::Full => {
-                self.changed.notify_one();
+                self.changed.notify_waiters();
                 Pushed::Watched
             }
         }
@@ -170,6 +172,7 @@ impl<E: Clone> Inbox<E> {
         if state.is_cut {
             return;
         }
+        let bytes = bytes.min(state.meter.waiting());
         state.meter.taken(bytes, now.into_std());
         if let Some(ended) = &mut state.ended {
             *ended = now;
@@ -201,34 +204,37 @@ impl<E: Clone> Inbox<E> {
         }
     }
 
-    /// Resolves when the taker must stop even in the middle of a write. One task asks.
+    /// Resolves when the taker must stop even in the middle of a write.
     pub async fn stop(&self) -> Stop<E> {
         loop {
-            let deadline = {
+            let changed = self.changed.notified();
+            let now = Instant::now();
+            let until = {
                 let state = self.state();
                 if let (true, Some(ending)) = (state.is_cut, &state.ending) {
                     return Stop::Cut(ending.clone());
                 }
-                let deadline = state.deadline(self.pool.crowd());
-                if let Some((_, stalled)) = deadline.filter(|(at, _)| *at <= Instant::now()) {
-                    return Stop::Stalled(stalled);
+                match state.deadline(self.pool.crowd()) {
+                    Some((at, stalled)) if at <= now => return Stop::Stalled(stalled),
+                    Some((at, _)) => at.min(now + CROWD_WATCH),
+                    None => now + CROWD_WATCH,
                 }
-                deadline.map(|(at, _)| at)
             };
             tokio::select! {
-                () = self.changed.notified() => {}
-                () = later(deadline) => {}
+                () = changed => {}
+                () = sleep_until(until) => {}
             }
         }
     }
 
-    /// Resolves when nothing follows. One task asks.
+    /// Resolves when nothing follows.
     pub async fn ended(&self) -> E {
         loop {
+            let changed = self.changed.notified();
             if let Some(ending) = self.ending() {
                 return ending;
             }
-            self.changed.notified().await;
+            changed.await;
         }
     }
 
@@ -245,7 +251,7 @@ impl<E: Clone> Inbox<E> {
     fn wake(&self) {
         self.filled.notify_one();
         self.drained.notify_one();
-        self.changed.notify_one();
+        self.changed.notify_waiters();
     }
 }
 
@@ -303,13 +309,5 @@ impl Chunk {
             Self::Slice(bytes) => bytes,
             Self::Joined(bytes) => bytes.freeze(),
         }
-    }
-}
-
-/// At that time, or never.
-async fn later(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

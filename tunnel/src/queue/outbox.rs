@@ -253,17 +253,19 @@ impl<P: Packet> Lane<P> {
     }
 
     /// Sends `last` behind what waits, and nothing after it.
-    pub fn finish(&self, last: P) {
+    ///
+    /// # Errors
+    /// The stream is gone or the lane was ended.
+    pub fn finish(&self, last: P) -> Result<(), Gone> {
         self.outbox.change(|waiting| {
-            if waiting.end == End::Cut {
-                return;
+            if waiting.end != End::Open {
+                return Err(Gone);
             }
-            let Some(lane) = waiting.lanes.get_mut(&self.lane) else {
-                return;
-            };
-            if lane.last.is_some() {
-                return;
-            }
+            let lane = waiting
+                .lanes
+                .get_mut(&self.lane)
+                .filter(|lane| lane.last.is_none());
+            let lane = lane.ok_or(Gone)?;
             if lane.chunks.is_empty() {
                 waiting.lanes.remove(&self.lane);
                 waiting.control.push_back(last);
@@ -271,7 +273,8 @@ impl<P: Packet> Lane<P> {
                 lane.last = Some(last);
                 lane.room.notify_one();
             }
-        });
+            Ok(())
+        })
     }
 
     /// Discards what waits and sends `last`, if there is one, before all data. A connection that was

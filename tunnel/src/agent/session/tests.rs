@@ -12,16 +12,16 @@ use bytes::Bytes;
 use super::*;
 use crate::agent::dial::Dialer;
 use crate::agent::metrics::Metrics;
-use crate::agent::outbox::Outbox;
 use crate::drain::{self, Trigger};
 use crate::protocol::id::{ConnectId, DialId};
+use crate::queue::Outbox;
 
 const SOON: Duration = Duration::from_secs(5);
 
 /// The server's end of a running session.
 struct Server {
     to_agent: Option<mpsc::Sender<Result<ToAgent, Infallible>>>,
-    outbox: Arc<Outbox<FromAgent>>,
+    outbox: Outbox<FromAgent>,
     metrics: Metrics,
     drain: Trigger,
     running: JoinSet<End<Infallible>>,
@@ -33,7 +33,7 @@ impl Server {
         let (drain, watcher) = drain::channel();
         let metrics = Metrics::new();
         let shared = Shared::new(Arc::new(Dialer::default()), metrics.clone());
-        let outbox = Arc::clone(&shared.outbox);
+        let outbox = shared.outbox.clone();
         let packets = futures_util::stream::poll_fn(move |context| packets.poll_recv(context));
         let mut running = JoinSet::new();
         running.spawn(Session::new(shared).run(packets, watcher));

@@ -4,8 +4,15 @@ use super::*;
 
 const MIB: usize = 1 << 20;
 
+fn pool(size: usize) -> Pool {
+    Pool::new(
+        size,
+        prometheus::IntGauge::new("waiting", "Bytes.").unwrap(),
+    )
+}
+
 fn inbox() -> (Inbox<&'static str>, Pool) {
-    let pool = Pool::new(64 * MIB);
+    let pool = pool(64 * MIB);
     (Inbox::new(Limits::default(), &pool, Instant::now()), pool)
 }
 
@@ -80,7 +87,7 @@ async fn shared_stream_waits_for_one_that_moves_and_not_for_one_that_stands() {
 
 #[tokio::test(start_paused = true)]
 async fn crowded_process_waits_even_for_one_that_stands() {
-    let (pool, now) = (Pool::new(3 * MIB), Instant::now());
+    let (pool, now) = (pool(3 * MIB), Instant::now());
     let one = Inbox::<&str>::new(Limits::default(), &pool, now);
     let other = Inbox::<&str>::new(Limits::default(), &pool, now);
     assert_eq!(one.push(block(2 * MIB), now), Pushed::Watched);

@@ -53,7 +53,7 @@ async fn last_word_goes_behind_the_data_and_nothing_behind_it() {
     let outbox = Outbox::<FromAgent>::default();
     let lane = outbox.lane(ConnectId(1));
     lane.send(Bytes::from_static(b"tail")).await.unwrap();
-    lane.finish(closed(1));
+    lane.finish(closed(1)).unwrap();
     assert_eq!(lane.send(Bytes::from_static(b"late")).await, Err(Gone));
     drop(lane);
     assert_eq!(size(&outbox.next().await.unwrap()), (1, 4));
@@ -72,7 +72,7 @@ async fn aborted_lane_loses_its_data_and_says_its_last_word_once() {
     let aborting = async { lane.abort(Some(closed(1))) };
     assert_eq!(tokio::join!(waiting, aborting).0, Err(Gone));
     lane.abort(Some(closed(1)));
-    lane.finish(closed(1));
+    assert_eq!(lane.finish(closed(1)), Err(Gone));
     assert_eq!(outbox.next().await.unwrap(), closed(1));
     assert!(outbox.is_empty());
 }
@@ -132,7 +132,7 @@ proptest! {
                 expected[at_lane].extend(vec![at; bytes]);
             }
         }
-        lanes.iter().zip(0..).for_each(|(lane, id)| lane.finish(closed(id)));
+        lanes.iter().zip(0..).for_each(|(lane, id)| lane.finish(closed(id)).unwrap());
         outbox.close();
         let mut received = vec![Vec::new(); 4];
         let mut last_words = 0;
