@@ -69,7 +69,7 @@ async fn refused_dial_says_so() {
             Mode::HttpConnect => {
                 assert_eq!(
                     error.trim_end(),
-                    format!("HTTP/1.1 502 Bad Gateway {expected}")
+                    format!("HTTP/1.1 502 Bad Gateway: {expected} {expected}")
                 );
             }
         }

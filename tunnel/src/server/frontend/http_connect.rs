@@ -256,7 +256,10 @@ fn refusal(error: HeadError) -> String {
     )
 }
 
-/// The raw reply of the reference: no length, the connection ends behind it.
+/// As much of an agent's words as the status line takes.
+const LONGEST_REASON: usize = 200;
+
+/// The raw reply of the reference, but for the reason in the status line: no length, the connection ends behind it.
 fn failure(error: &DialError) -> String {
     const PLAIN: &str = "Connection: close\r\nContent-Type: text/plain; charset=utf-8";
     let (status, headers, body) = match error {
@@ -280,7 +283,22 @@ fn failure(error: &DialError) -> String {
             ("503 Service Unavailable", PLAIN, error.to_string())
         }
     };
-    format!("HTTP/1.1 {status}\r\n{headers}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}: {}\r\n{headers}\r\n\r\n{body}",
+        on_one_line(&error.to_string())
+    )
+}
+
+/// kube-apiserver shows its users the status line and throws the body away, so the reason stands in both.
+fn on_one_line(text: &str) -> String {
+    let printable = |letter: char| {
+        if (' '..='~').contains(&letter) {
+            letter
+        } else {
+            ' '
+        }
+    };
+    text.chars().take(LONGEST_REASON).map(printable).collect()
 }
 
 /// An agent says in words why it could not dial; the reference reads them the same way.

@@ -8,18 +8,18 @@ fn replies_are_those_of_the_reference() {
     for (error, reply) in [
         (
             DialError::NoAgent,
-            "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\n\
+            "HTTP/1.1 500 Internal Server Error: No agent available\r\nContent-Type: text/plain\r\n\r\n\
              currently no tunnels available: No agent available",
         ),
         (
             DialError::TimedOut,
-            "HTTP/1.1 504 Gateway Timeout\r\nConnection: close\r\n\
+            "HTTP/1.1 504 Gateway Timeout: timed out waiting for backend dial\r\nConnection: close\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\r\n\
              Backend dial timeout: timed out waiting for backend dial\r\n",
         ),
         (
             refused("dial tcp 10.0.0.1:1: connect: connection refused"),
-            "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\
+            "HTTP/1.1 502 Bad Gateway: dial tcp 10.0.0.1:1: connect: connection refused\r\nConnection: close\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\r\n\
              dial tcp 10.0.0.1:1: connect: connection refused",
         ),
