@@ -3,7 +3,7 @@
 //! This is the only place that reads flags or the environment. Kamaji's flags keep their spelling; those that mean
 //! nothing here are taken and named in the log, so that existing charts and scripts start this program.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,12 @@ use crate::tenant::Reach;
 use crate::tenant_control_plane::control_plane::{Defaults, Images};
 use crate::validate::Limits;
 
+mod former;
+mod read;
 mod settings;
+
+use former::Former;
+use read::{Reader, duration, port_range};
 pub use settings::{Admission, Certificate, Settings};
 
 /// Runs Kubernetes control planes for tenants as pods of this cluster, and keeps their tunnels.
@@ -44,7 +49,7 @@ pub struct Args {
     #[arg(long, help_heading = "Where")]
     kubeconfig: Option<PathBuf>,
 
-    /// DataStore for tenants whose manifest names none
+    /// `DataStore` for tenants whose manifest names none
     #[arg(long, default_value = "default", help_heading = "Tenants")]
     datastore: String,
 
@@ -56,11 +61,11 @@ pub struct Args {
     #[arg(long, default_value = concat!("warren/konnectivity-agent:", env!("CARGO_PKG_VERSION")), help_heading = "Tenants")]
     konnectivity_agent_image: String,
 
-    /// TenantControlPlanes that are worked on at the same time
+    /// Tenant control planes that are worked on at the same time
     #[arg(long, default_value_t = 8, help_heading = "Tenants")]
     max_concurrent_tcp_reconciles: u16,
 
-    /// Ports that the cluster gives to NodePort Services, as its kube-apiserver is told
+    /// Ports that the cluster gives to `NodePort` Services, as its kube-apiserver is told
     #[arg(long, default_value = "30000-32767", help_heading = "Tenants")]
     service_node_port_range: String,
 
@@ -73,7 +78,7 @@ pub struct Args {
     #[arg(long, default_value = "30s", help_heading = "Tenants")]
     controller_reconcile_timeout: String,
 
-    /// Apply the operator's CustomResourceDefinitions at start
+    /// Apply the operator's `CustomResourceDefinitions` at start
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Start")]
     install_crds: bool,
 
@@ -97,7 +102,7 @@ pub struct Args {
     #[arg(long, default_value = "warren-webhook", help_heading = "Admission")]
     webhook_service_name: String,
 
-    /// ValidatingWebhookConfiguration whose caBundle the operator keeps
+    /// `ValidatingWebhookConfiguration` whose `caBundle` the operator keeps
     #[arg(long, default_value = "warren", help_heading = "Admission")]
     webhook_configuration_name: String,
 
@@ -110,7 +115,7 @@ pub struct Args {
     webhook_secret_name: String,
 
     /// Directory with tls.crt and tls.key that somebody else keeps, such as cert-manager; the operator then manages
-    /// neither certificate nor caBundle
+    /// neither certificate nor `caBundle`
     #[arg(long, help_heading = "Admission")]
     webhook_cert_dir: Option<PathBuf>,
 
@@ -124,99 +129,6 @@ pub struct Args {
 
     #[command(flatten)]
     former: Former,
-}
-
-/// Flags of Kamaji that mean nothing here.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Taken for compatibility, without effect")]
-struct Former {
-    /// pprof is the Go runtime's
-    #[arg(long, hide = true)]
-    pprof_bind_address: Option<String>,
-    /// Nothing is written to disk
-    #[arg(long, hide = true)]
-    tmp_directory: Option<String>,
-    /// kine is not served yet
-    #[arg(long, hide = true)]
-    kine_image: Option<String>,
-    /// Migration is not served yet
-    #[arg(long, hide = true)]
-    migrate_image: Option<String>,
-    /// Permissions are those of the pod
-    #[arg(long, hide = true, env = "SERVICE_ACCOUNT")]
-    serviceaccount_name: Option<String>,
-    /// The webhook's authority is in its Secret
-    #[arg(long, hide = true)]
-    webhook_ca_path: Option<String>,
-    /// Watches need no resync
-    #[arg(long, hide = true)]
-    cache_resync_period: Option<String>,
-    /// Certificates are renewed at two thirds of their life
-    #[arg(long, hide = true)]
-    certificate_expiration_deadline: Option<String>,
-    /// Nothing is ever sent anywhere
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    disable_telemetry: Option<String>,
-    /// See --log-format
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    zap_devel: Option<String>,
-    /// See --log-format
-    #[arg(long, hide = true)]
-    zap_encoder: Option<String>,
-    /// See --log-level
-    #[arg(long, hide = true)]
-    zap_log_level: Option<String>,
-    /// See --log-level
-    #[arg(long, hide = true)]
-    zap_stacktrace_level: Option<String>,
-    /// See --log-format
-    #[arg(long, hide = true)]
-    zap_time_encoding: Option<String>,
-}
-
-impl Former {
-    /// The flags that were given.
-    fn given(&self) -> Vec<&'static str> {
-        let Self {
-            pprof_bind_address,
-            tmp_directory,
-            kine_image,
-            migrate_image,
-            serviceaccount_name: _,
-            webhook_ca_path,
-            cache_resync_period,
-            certificate_expiration_deadline,
-            disable_telemetry,
-            zap_devel,
-            zap_encoder,
-            zap_log_level,
-            zap_stacktrace_level,
-            zap_time_encoding,
-        } = self;
-        let flags = [
-            ("--pprof-bind-address", pprof_bind_address),
-            ("--tmp-directory", tmp_directory),
-            ("--kine-image", kine_image),
-            ("--migrate-image", migrate_image),
-            ("--webhook-ca-path", webhook_ca_path),
-            ("--cache-resync-period", cache_resync_period),
-            (
-                "--certificate-expiration-deadline",
-                certificate_expiration_deadline,
-            ),
-            ("--disable-telemetry", disable_telemetry),
-            ("--zap-devel", zap_devel),
-            ("--zap-encoder", zap_encoder),
-            ("--zap-log-level", zap_log_level),
-            ("--zap-stacktrace-level", zap_stacktrace_level),
-            ("--zap-time-encoding", zap_time_encoding),
-        ];
-        flags
-            .into_iter()
-            .filter(|(_, value)| value.is_some())
-            .map(|(flag, _)| flag)
-            .collect()
-    }
 }
 
 /// Form of log lines.
@@ -245,51 +157,78 @@ pub struct BadArgs {
     pub mistakes: Vec<String>,
 }
 
+/// Where we listen.
+struct Listeners {
+    metrics: Option<SocketAddr>,
+    health: Option<SocketAddr>,
+    webhook: Option<SocketAddr>,
+}
+
 impl Args {
     /// Checks everything and reports all mistakes at once.
     pub fn settle(self) -> Result<Settings, BadArgs> {
-        let mut mistakes = Vec::new();
-        let mut address = |flag: &str, value: &str| match bind_address(value) {
-            Ok(address) => address,
-            Err(why) => {
-                mistakes.push(format!("{flag}={value}: {why}"));
-                None
-            }
-        };
-        let metrics = address("--metrics-bind-address", &self.metrics_bind_address);
-        let health = address(
+        let mut read = Reader::default();
+        let metrics = read.address("--metrics-bind-address", &self.metrics_bind_address);
+        let health = read.address(
             "--health-probe-bind-address",
             &self.health_probe_bind_address,
         );
-        let webhook = address("--webhook-bind-address", &self.webhook_bind_address);
-        let node_ports = port_range(&self.service_node_port_range).unwrap_or_else(|| {
-            mistakes.push(format!(
-                "--service-node-port-range={}: not a range of ports; write it like 30000-32767",
-                self.service_node_port_range
-            ));
-            0..=0
-        });
-        let deadline = duration(&self.controller_reconcile_timeout).unwrap_or_else(|| {
-            mistakes.push(format!(
-                "--controller-reconcile-timeout={}: not a length of time; write it like 30s or 2m",
-                self.controller_reconcile_timeout
-            ));
-            Duration::ZERO
-        });
-        if self.max_concurrent_tcp_reconciles == 0 {
-            mistakes.push(
-                "--max-concurrent-tcp-reconciles=0: nothing would be done; give at least 1"
-                    .to_owned(),
-            );
-        }
-        if self.operator_namespace.is_empty() {
-            mistakes.push(
-                "--operator-namespace=: empty; name the namespace the operator runs in".to_owned(),
-            );
-        }
-        if !mistakes.is_empty() {
-            return Err(BadArgs { mistakes });
-        }
+        let webhook = read.address("--webhook-bind-address", &self.webhook_bind_address);
+        let range = &self.service_node_port_range;
+        let help = "not a range of ports; write it like 30000-32767";
+        let node_ports = read.read("--service-node-port-range", range, port_range(range), help);
+        let timeout = &self.controller_reconcile_timeout;
+        let help = "not a length of time; write it like 30s or 2m";
+        let deadline = read.read(
+            "--controller-reconcile-timeout",
+            timeout,
+            duration(timeout),
+            help,
+        );
+        let at_once = self.max_concurrent_tcp_reconciles;
+        let help = "nothing would be done; give at least 1";
+        read.read(
+            "--max-concurrent-tcp-reconciles",
+            &at_once.to_string(),
+            (at_once > 0).then_some(()),
+            help,
+        );
+        let namespace = &self.operator_namespace;
+        let help = "empty; name the namespace the operator runs in";
+        read.read(
+            "--operator-namespace",
+            namespace,
+            (!namespace.is_empty()).then_some(()),
+            help,
+        );
+        let (Some(node_ports), Some(deadline), []) =
+            (node_ports, deadline, read.mistakes.as_slice())
+        else {
+            return Err(BadArgs {
+                mistakes: read.mistakes,
+            });
+        };
+        Ok(self.settled(
+            Listeners {
+                metrics,
+                health,
+                webhook,
+            },
+            node_ports,
+            deadline,
+        ))
+    }
+
+    fn settled(
+        self,
+        Listeners {
+            metrics,
+            health,
+            webhook,
+        }: Listeners,
+        node_ports: RangeInclusive<i32>,
+        deadline: Duration,
+    ) -> Settings {
         let certificate = self.webhook_cert_dir.map_or(
             Certificate::SelfManaged {
                 secret: self.webhook_secret_name,
@@ -298,7 +237,7 @@ impl Args {
             },
             Certificate::Directory,
         );
-        Ok(Settings {
+        Settings {
             namespace: self.operator_namespace,
             pod_name: self.pod_name,
             kubeconfig: self.kubeconfig,
@@ -327,46 +266,8 @@ impl Args {
             log_format: self.log_format,
             log_filter: self.log_level,
             without_effect: self.former.given(),
-        })
+        }
     }
-}
-
-/// `:8080`, `127.0.0.1:8080` or `[::1]:8080`; `0` and nothing mean off.
-fn bind_address(text: &str) -> Result<Option<SocketAddr>, &'static str> {
-    const HELP: &str =
-        "not an address to listen on; write it like :8080 or 127.0.0.1:8080, or 0 for none";
-    match text {
-        "" | "0" => Ok(None),
-        _ => match text.strip_prefix(':') {
-            Some(port) => port
-                .parse()
-                .map(|port| Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))))
-                .map_err(|_error| HELP),
-            None => text.parse().map(Some).map_err(|_error| HELP),
-        },
-    }
-}
-
-/// `30000-32767`.
-fn port_range(text: &str) -> Option<RangeInclusive<i32>> {
-    let (first, last) = text.split_once('-')?;
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then(|| i32::from(first)..=i32::from(last))
-}
-
-/// `500ms`, `30s`, `2m`, `1h`.
-fn duration(text: &str) -> Option<Duration> {
-    let split = text.find(|letter: char| !letter.is_ascii_digit())?;
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().ok()?;
-    let duration = match unit {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number.checked_mul(60)?),
-        "h" => Duration::from_secs(number.checked_mul(3600)?),
-        _ => return None,
-    };
-    (!duration.is_zero()).then_some(duration)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// First delay after a failure.
 const FIRST: Duration = Duration::from_secs(1);
 /// No delay is longer: what a watch does not see is tried again at least this often.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// The delay after the `failures`-th failure in a row (counted from 1).
 #[must_use]

@@ -1,4 +1,4 @@
-//! The operator brings its own CustomResourceDefinitions: Helm installs those of a chart once and never upgrades them,
+//! The operator brings its own `CustomResourceDefinition`s: Helm installs those of a chart once and never upgrades them,
 //! and they are larger than client-side apply can carry.
 //!
 //! In: the definitions that the types give. Out: each applied by server-side apply, also over one that Kamaji's chart

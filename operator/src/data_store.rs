@@ -28,7 +28,7 @@ pub mod resolve;
 pub mod usage;
 
 /// A store that answers is asked again after this time; nothing else tells that it went away.
-const PROBE: Duration = Duration::from_secs(60);
+const PROBE: Duration = Duration::from_mins(1);
 /// A store that does not answer is asked again after this time.
 const PROBE_FAILED: Duration = Duration::from_secs(10);
 
@@ -98,6 +98,10 @@ pub async fn reconcile(store: Arc<DataStore>, ctx: Arc<Context>) -> Result<Actio
 }
 
 /// A failed pass is logged once, here, and repeated later each time.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that `Controller::run` takes"
+)]
 pub fn error_policy(store: Arc<DataStore>, error: &Error, ctx: Arc<Context>) -> Action {
     let delay = ctx
         .failures

@@ -22,6 +22,9 @@ const INFO: [&str; 6] = [
     "exposure_strategy",
 ];
 
+/// Labels of a tenant's state line.
+const STATUS: [&str; 4] = ["tcp_namespace", "tcp_name", "status", "ready"];
+
 /// What is known of one tenant for its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantLine {
@@ -72,7 +75,7 @@ pub struct Metrics {
     tenants: GaugeVec,
     store_status: GaugeVec,
     stores: GaugeVec,
-    certificate_expiry: GaugeVec,
+    renewal: GaugeVec,
     lines: Mutex<BTreeMap<(String, String), TenantLine>>,
     store_lines: Mutex<BTreeMap<String, (String, Readiness)>>,
 }
@@ -82,43 +85,45 @@ fn gauges(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         .expect("name and labels are constants that Prometheus takes")
 }
 
+fn passes() -> IntCounterVec {
+    let help = "Passes over one object, by controller and what they came to.";
+    IntCounterVec::new(
+        Opts::new("warren_reconcile_total", help),
+        &["controller", "outcome"],
+    )
+    .expect("name and labels are constants that Prometheus takes")
+}
+
+fn duration() -> HistogramVec {
+    let options = HistogramOpts::new(
+        "kamaji_handler_time_seconds",
+        "Time of one pass over one object.",
+    );
+    HistogramVec::new(options, &["handler"])
+        .expect("name and labels are constants that Prometheus takes")
+}
+
 impl Metrics {
     /// Creates and registers every series.
+    ///
+    /// # Panics
+    /// Never: names and labels are constants that Prometheus takes, as the tests of this room show.
     #[must_use]
     pub fn new() -> Self {
-        let passes = IntCounterVec::new(
-            Opts::new(
-                "warren_reconcile_total",
-                "Passes over one object, by controller and what they came to.",
-            ),
-            &["controller", "outcome"],
-        )
-        .expect("name and labels are constants that Prometheus takes");
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "kamaji_handler_time_seconds",
-                "Time of one pass over one object.",
-            ),
-            &["handler"],
-        )
-        .expect("name and labels are constants that Prometheus takes");
-        let build = gauges("kamaji_build_info", "The program that runs.", &["version"]);
-        build
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1.0);
+        let tenant = ["tcp_namespace", "tcp_name"];
         let metrics = Self {
             registry: Registry::new(),
-            passes,
-            duration,
+            passes: passes(),
+            duration: duration(),
             tenant_info: gauges(
                 "kamaji_tenant_control_plane_info",
-                "One line per tenant control plane.",
+                "Each tenant control plane.",
                 &INFO,
             ),
             tenant_status: gauges(
                 "kamaji_tenant_control_plane_status",
                 "State of each tenant control plane.",
-                &["tcp_namespace", "tcp_name", "status", "ready"],
+                &STATUS,
             ),
             tenants: gauges(
                 "kamaji_tenant_control_planes_current",
@@ -135,14 +140,18 @@ impl Metrics {
                 "DataStores.",
                 &["datastore_name", "ready", "driver"],
             ),
-            certificate_expiry: gauges(
+            renewal: gauges(
                 "warren_next_renewal_timestamp_seconds",
-                "When the next certificate of a tenant control plane is renewed.",
-                &["tcp_namespace", "tcp_name"],
+                "When the next certificate is renewed.",
+                &tenant,
             ),
             lines: Mutex::default(),
             store_lines: Mutex::default(),
         };
+        let build = gauges("kamaji_build_info", "The program that runs.", &["version"]);
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
         metrics.register(build);
         metrics.register(metrics.passes.clone());
         metrics.register(metrics.duration.clone());
@@ -152,7 +161,7 @@ impl Metrics {
             &metrics.tenants,
             &metrics.store_status,
             &metrics.stores,
-            &metrics.certificate_expiry,
+            &metrics.renewal,
         ] {
             metrics.register(vector.clone());
         }
@@ -176,26 +185,24 @@ impl Metrics {
     }
 
     /// Replaces the lines of one tenant.
-    pub fn tenant(&self, line: TenantLine, next_renewal: Option<i64>) {
+    pub fn tenant(&self, line: &TenantLine, next_renewal: Option<i64>) {
         let key = (line.namespace.clone(), line.name.clone());
         let renewals = self
-            .certificate_expiry
+            .renewal
             .with_label_values(&[key.0.as_str(), key.1.as_str()]);
         // Seconds since 1970 fit a double exactly for the next 200 million years.
         #[expect(clippy::cast_precision_loss, reason = "see above")]
         renewals.set(next_renewal.unwrap_or_default() as f64);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let former = lines.insert(key, line.clone());
-        if former.as_ref() == Some(&line) {
+        if former.as_ref() == Some(line) {
             return;
         }
         if let Some(former) = former {
             self.forget_lines(&former);
         }
-        self.tenant_info.with_label_values(&info(&line)).set(1.0);
-        self.tenant_status
-            .with_label_values(&status(&line))
-            .set(1.0);
+        self.tenant_info.with_label_values(&info(line)).set(1.0);
+        self.tenant_status.with_label_values(&status(line)).set(1.0);
         self.tenants.with_label_values(&[line.ready.as_str()]).inc();
     }
 
@@ -206,9 +213,7 @@ impl Metrics {
             self.forget_lines(&former);
         }
         // An error says that there is no such line, which is what is wanted.
-        let _absent = self
-            .certificate_expiry
-            .remove_label_values(&[namespace, name]);
+        let _absent = self.renewal.remove_label_values(&[namespace, name]);
     }
 
     fn forget_lines(&self, former: &TenantLine) {
@@ -342,8 +347,8 @@ mod tests {
     #[test]
     fn a_tenant_has_one_line_which_follows_its_state_and_goes_with_it() {
         let metrics = Metrics::new();
-        metrics.tenant(line("NotReady", Readiness::NotReady), None);
-        metrics.tenant(line("Ready", Readiness::Ready), Some(7));
+        metrics.tenant(&line("NotReady", Readiness::NotReady), None);
+        metrics.tenant(&line("Ready", Readiness::Ready), Some(7));
         let page = metrics.page();
         assert!(
             page.contains(r#"status="Ready",tcp_name="b",tcp_namespace="a"} 1"#),

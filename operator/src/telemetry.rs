@@ -45,25 +45,30 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
 
 /// An error with all its causes, in one line: what a log line and a condition show.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = said(error);
-    let mut next = error.source();
+    let mut line = String::new();
+    let mut next = Some(error);
     while let Some(cause) = next {
-        let text = said(cause);
-        if !line.contains(&text) {
+        // What an API server refused is its own sentence; what is below repeats it for programs.
+        let (text, below) = match refusal(cause) {
+            Some(status) => (format!("{} ({})", status.message, status.code), None),
+            None => (cause.to_string(), cause.source()),
+        };
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);
         }
-        next = cause.source();
+        next = below;
     }
     line
 }
 
-/// What an API server refused is its own sentence; everything else around it is for programs.
-fn said(error: &(dyn Error + 'static)) -> String {
+fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a kube::core::Status> {
     let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
     match error.downcast_ref::<kube::Error>().or_else(boxed) {
-        Some(kube::Error::Api(status)) => format!("{} ({})", status.message, status.code),
-        _ => error.to_string(),
+        Some(kube::Error::Api(status)) => Some(status),
+        _ => None,
     }
 }
 

@@ -152,7 +152,7 @@ pub async fn reconcile(
     })?;
     let passed = match found {
         None => Ok(Action::await_change()),
-        Some(tcp) => tokio::time::timeout(ctx.settings.deadline, pass(&tcp, &ctx))
+        Some(tcp) => tokio::time::timeout(ctx.settings.deadline, Box::pin(pass(&tcp, &ctx)))
             .await
             .unwrap_or(Err(Error::Deadline(ctx.settings.deadline))),
     };
@@ -175,7 +175,7 @@ async fn pass(tcp: &TenantControlPlane, ctx: &Context) -> Result<Action, Error> 
         return cleanup::cleanup(tcp, ctx).await;
     }
     let mut outcome = Outcome::default();
-    outcome.failure = converge(tcp, ctx, &mut outcome).await.err();
+    outcome.failure = Box::pin(converge(tcp, ctx, &mut outcome)).await.err();
     let reported = report::report(tcp, &outcome, ctx).await;
     // A step that failed outranks a report that failed.
     let again = look_again(&outcome, ctx);
@@ -236,6 +236,10 @@ fn look_again(outcome: &Outcome, ctx: &Context) -> Duration {
 
 /// A failed pass is logged once, here. A mistake in the manifest waits for the next edit, everything else is tried
 /// again, later each time.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that `Controller::run` takes"
+)]
 pub fn error_policy(tcp: Arc<TenantControlPlane>, error: &Error, ctx: Arc<Context>) -> Action {
     let (namespace, name) = (tcp.namespace(), tcp.name_any());
     let object = format!("{}/{name}", namespace.as_deref().unwrap_or_default());
@@ -258,7 +262,7 @@ pub fn error_policy(tcp: Arc<TenantControlPlane>, error: &Error, ctx: Arc<Contex
             "TenantControlPlane not carried out"
         ),
         _ => {
-            tracing::warn!(object, error = chain(error), retry = ?delay, "TenantControlPlane not reconciled")
+            tracing::warn!(object, error = chain(error), retry = ?delay, "TenantControlPlane not reconciled");
         }
     }
     Action::requeue(delay)

@@ -6,8 +6,12 @@ use kube::ResourceExt as _;
 use super::resolve::{self, Resolved, resolve};
 use crate::api::DataStore;
 use crate::context::Context;
-use crate::etcd::{Error, Fault, Health};
+use crate::etcd::{Error, Etcd, Fault, Health};
 use crate::telemetry::chain;
+
+/// On a `DataStore`: the operator turns on etcd's own access control, so that tenants are confined to their keys. Not for
+/// an etcd that others use: they would be shut out.
+pub const ENFORCE_USERS: &str = "kamaji.clastix.io/enforce-users";
 
 /// What asking came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,18 +41,32 @@ impl Probe {
 /// Asks the store.
 pub async fn probe(store: &DataStore, ctx: &Context) -> Probe {
     match resolve(&ctx.client, store).await {
-        Ok(resolved) => ask(&resolved, ctx).await,
+        Ok(resolved) => ask(&resolved, wish(store), ctx).await,
         Err(error @ resolve::Error::Driver { .. }) => Probe::NotServed(chain(&error)),
         Err(error) => Probe::Invalid(chain(&error)),
     }
 }
 
-async fn ask(store: &Resolved, ctx: &Context) -> Probe {
+/// Whether the operator shall see to it that users are enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Enforced,
+    AsItIs,
+}
+
+fn wish(store: &DataStore) -> Wish {
+    match store.annotations().get(ENFORCE_USERS).map(String::as_str) {
+        Some("true") => Wish::Enforced,
+        _ => Wish::AsItIs,
+    }
+}
+
+async fn ask(store: &Resolved, wish: Wish, ctx: &Context) -> Probe {
     let etcd = match ctx.connections.open(store).await {
         Ok(etcd) => etcd,
         Err(error) => return failed(&error),
     };
-    match etcd.health().await {
+    match health(&etcd, wish).await {
         Ok(health) => Probe::Ready(health),
         Err(error) => {
             // Another member may do better.
@@ -56,6 +74,19 @@ async fn ask(store: &Resolved, ctx: &Context) -> Probe {
             failed(&error)
         }
     }
+}
+
+async fn health(etcd: &Etcd, wish: Wish) -> Result<Health, Error> {
+    let health = etcd.health().await?;
+    if health.auth_enabled || wish == Wish::AsItIs {
+        return Ok(health);
+    }
+    etcd.enforce_users().await?;
+    tracing::info!(
+        endpoint = health.endpoint,
+        "etcd enforces its users from now on"
+    );
+    etcd.health().await
 }
 
 fn failed(error: &Error) -> Probe {
@@ -79,7 +110,7 @@ pub fn describe(store: &DataStore, probe: &Probe) -> String {
             )
         }
         Probe::Ready(health) => format!(
-            "etcd {} answers at {}; users are set up and not enforced: run `etcdctl auth enable` so that no tenant can read another's keys",
+            "etcd {} answers at {}; users are set up and not enforced: annotate this DataStore with {ENFORCE_USERS}=true, or run `etcdctl auth enable`, so that no tenant can read another's keys",
             health.version, health.endpoint
         ),
         Probe::Invalid(why) | Probe::NotServed(why) => why.clone(),

@@ -101,22 +101,12 @@ pub fn status(
             last_transition_time: since,
         }
     };
-    let (ready, valid) = match probe {
-        Probe::Ready(_) => ("AsExpected", true),
-        Probe::Invalid(_) => ("DataStoreMisconfigured", false),
-        Probe::NotServed(_) => ("DriverNotSupported", true),
-        Probe::Failed { fault, .. } => (fault.as_str(), true),
-    };
+    let (ready, valid) = words(probe);
     let message = describe(store, probe);
-    let validation = if valid {
-        "DataStoreIsValid"
+    let (validation, validated) = if valid {
+        ("DataStoreIsValid", "every reference was read".to_owned())
     } else {
-        "TLSConfigurationValidationFailed"
-    };
-    let validated = if valid {
-        "every reference was read".to_owned()
-    } else {
-        message.clone()
+        ("TLSConfigurationValidationFailed", message.clone())
     };
     let deletion = if used_by.is_empty() {
         condition(
@@ -141,6 +131,16 @@ pub fn status(
             condition(VALIDATION, valid, validation, validated),
             deletion,
         ],
+    }
+}
+
+/// The reason of `Ready`, and whether the spec can be used.
+const fn words(probe: &Probe) -> (&'static str, bool) {
+    match probe {
+        Probe::Ready(_) => ("AsExpected", true),
+        Probe::Invalid(_) => ("DataStoreMisconfigured", false),
+        Probe::NotServed(_) => ("DriverNotSupported", true),
+        Probe::Failed { fault, .. } => (fault.as_str(), true),
     }
 }
 

@@ -50,14 +50,20 @@ pub(super) async fn tenant_control_planes(
     let tenants = reflector(writer, events)
         .default_backoff()
         .applied_objects()
-        .predicate_filter(tenant_fingerprint, PredicateConfig::default());
+        .predicate_filter(
+            |object: &TenantControlPlane| Some(tenant_fingerprint(object)),
+            PredicateConfig::default(),
+        );
     let stores = watcher::watcher(
         Api::<DataStore>::all(client.clone()),
         watcher::Config::default(),
     )
     .default_backoff()
     .touched_objects()
-    .predicate_filter(store_fingerprint, PredicateConfig::default());
+    .predicate_filter(
+        |object: &DataStore| Some(store_fingerprint(object)),
+        PredicateConfig::default(),
+    );
     let config = controller::Config::default()
         .debounce(SETTLE)
         .concurrency(ctx.settings.concurrency);
@@ -83,7 +89,7 @@ pub(super) async fn tenant_control_planes(
             tenant_control_plane::error_policy,
             Arc::clone(ctx),
         )
-        .for_each(|pass| std::future::ready(trace(pass)))
+        .for_each(async |pass| trace(pass))
         .await;
 }
 
@@ -97,7 +103,10 @@ pub(super) async fn data_stores(ctx: &Arc<Context>, writer: Writer<DataStore>, s
     let stores = reflector(writer, events)
         .default_backoff()
         .applied_objects()
-        .predicate_filter(own_fingerprint, PredicateConfig::default());
+        .predicate_filter(
+            |object: &DataStore| Some(own_fingerprint(object)),
+            PredicateConfig::default(),
+        );
     let users = Arc::clone(ctx);
     let tenants = watcher::watcher(
         Api::<TenantControlPlane>::all(client.clone()),
@@ -107,10 +116,8 @@ pub(super) async fn data_stores(ctx: &Arc<Context>, writer: Writer<DataStore>, s
     .touched_objects()
     .predicate_filter(
         move |tcp: &TenantControlPlane| {
-            Some(hash(&(
-                usage::stores(tcp, &users.settings.defaults),
-                tcp.meta().deletion_timestamp.is_some(),
-            )))
+            let stores = usage::stores(tcp, &users.settings.defaults);
+            Some(hash(&(stores, tcp.meta().deletion_timestamp.is_some())))
         },
         PredicateConfig::default(),
     );
@@ -135,7 +142,7 @@ pub(super) async fn data_stores(ctx: &Arc<Context>, writer: Writer<DataStore>, s
             data_store::error_policy,
             Arc::clone(ctx),
         )
-        .for_each(|pass| std::future::ready(trace(pass)))
+        .for_each(async |pass| trace(pass))
         .await;
 }
 
@@ -192,7 +199,7 @@ fn hash(value: &impl std::hash::Hash) -> u64 {
 }
 
 /// Changes when a pass over a tenant could come to something else: not by our own reports.
-fn tenant_fingerprint(tcp: &TenantControlPlane) -> Option<u64> {
+fn tenant_fingerprint(tcp: &TenantControlPlane) -> u64 {
     let theirs = [
         ConditionType::TunnelReady,
         ConditionType::AgentsReady,
@@ -205,22 +212,22 @@ fn tenant_fingerprint(tcp: &TenantControlPlane) -> Option<u64> {
         .filter(|held| theirs.iter().any(|kind| kind.as_str() == held.type_))
         .map(|held| (&held.type_, &held.status, &held.reason, &held.message))
         .collect();
-    Some(hash(&(marks(tcp), told)))
+    hash(&(marks(tcp), told))
 }
 
 /// Changes when tenants of a store should look again: not by its usage.
-fn store_fingerprint(store: &DataStore) -> Option<u64> {
+fn store_fingerprint(store: &DataStore) -> u64 {
     let ready = store.status.as_ref().map(|status| status.ready);
-    Some(hash(&(
+    hash(&(
         store.meta().generation,
         store.uid(),
         ready,
         store.meta().deletion_timestamp.is_some(),
-    )))
+    ))
 }
 
-fn own_fingerprint(store: &DataStore) -> Option<u64> {
-    Some(hash(&marks(store)))
+fn own_fingerprint(store: &DataStore) -> u64 {
+    hash(&marks(store))
 }
 
 /// What of an object's head asks for a pass.

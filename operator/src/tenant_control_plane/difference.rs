@@ -5,6 +5,8 @@
 //! what we wrote still there?* is answered by looking for every desired field in the object: what the API server filled
 //! in, or others own, does not matter.
 
+use std::fmt::Write as _;
+
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -16,11 +18,11 @@ pub const APPLIED: &str = "kamaji.clastix.io/applied";
 #[must_use]
 pub fn stamped(mut body: Value) -> Value {
     let digest = Sha256::digest(body.to_string());
-    let short: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let short = digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    });
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         let annotations = metadata
             .entry("annotations")

@@ -2,7 +2,7 @@
 //!
 //! In: the custom resource. Out: [`Observation`]. Objects are read from the API server and not from a cache, because a
 //! cache that has not seen the authority made a moment ago would have it made again. Two lists bring the Secrets and
-//! ConfigMaps that carry our labels; one that is missing there is asked for by name, so that what somebody restored
+//! `ConfigMaps` that carry our labels; one that is missing there is asked for by name, so that what somebody restored
 //! without labels is found and adopted.
 
 use k8s_openapi::NamespaceResourceScope;

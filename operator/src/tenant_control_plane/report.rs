@@ -43,7 +43,7 @@ pub async fn report(
 ) -> Result<(), Error> {
     let (status, news) = status(tcp, outcome, &ctx.settings.limits, &Time((ctx.now)()));
     ctx.metrics.tenant(
-        line(tcp, &status),
+        &line(tcp, &status),
         outcome.pki.as_ref().map(|pki| pki.look_again.as_second()),
     );
     write(tcp, &status, ctx).await?;

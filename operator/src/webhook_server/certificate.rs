@@ -28,7 +28,7 @@ use crate::retry;
 use crate::telemetry::chain;
 
 /// How often the certificate is looked at: another replica may have renewed it.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// After a failure.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 

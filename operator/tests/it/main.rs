@@ -16,5 +16,6 @@ mod crds;
 mod etcd;
 mod examples;
 mod management;
+mod scripted;
 mod support;
 mod tenant;

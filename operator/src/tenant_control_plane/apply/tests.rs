@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn held(managed_fields: Value) -> DynamicObject {
+fn held(managed_fields: &Value) -> DynamicObject {
     serde_json::from_value(json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -23,7 +23,7 @@ fn entry(manager: &str, operation: &str) -> Value {
 
 #[test]
 fn what_kamaji_wrote_becomes_ours_and_what_people_wrote_stays_theirs() {
-    let held = held(json!([
+    let held = held(&json!([
         entry("kubectl-edit", "Update"),
         entry("manager", "Update")
     ]));
@@ -37,11 +37,11 @@ fn what_kamaji_wrote_becomes_ours_and_what_people_wrote_stays_theirs() {
 #[test]
 fn an_object_is_taken_over_once() {
     assert!(
-        take_over(&held(json!([
+        take_over(&held(&json!([
             entry("manager", "Update"),
             entry("warren", "Apply")
         ])))
         .is_none()
     );
-    assert!(take_over(&held(json!([entry("kubectl", "Update")]))).is_none());
+    assert!(take_over(&held(&json!([entry("kubectl", "Update")]))).is_none());
 }

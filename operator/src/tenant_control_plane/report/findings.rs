@@ -30,7 +30,7 @@ pub(super) fn findings(
         outcome
             .control_plane
             .as_ref()
-            .and_then(|control_plane| pods::available(control_plane, outcome)),
+            .map(|control_plane| pods::available(control_plane, outcome)),
     );
     found.push(progressing(tcp, outcome, next));
     found

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::stage::{Facts, stage};
+use kube::ResourceExt as _;
+
 use crate::api::tenant_control_plane_status::addons::ConfigMapStatus;
 use crate::api::tenant_control_plane_status::{
     DeploymentStatus, Effective, KonnectivityStatus, KubeadmConfigStatus, LifeStage, SecretStatus,
@@ -44,6 +46,13 @@ pub(super) fn fill(
         status.observed_generation = tcp.metadata.generation;
     }
     let Some(control_plane) = &outcome.control_plane else {
+        // What runs goes on running while its manifest is refused, and is told of as it is.
+        pods(
+            status,
+            tcp,
+            outcome.observation.observed.deployment.as_ref(),
+            now,
+        );
         return;
     };
     if let Stage::Serving(endpoint) = &control_plane.stage {
@@ -94,22 +103,18 @@ fn secret(
     Some(SecretStatus {
         secret_name: Some(names.secret(name)),
         checksum: Some(issued.checksum.clone()),
-        last_update: since(
+        last_update: Some(since(
             held.map(|held| (&held.checksum, &held.last_update)),
             &issued.checksum,
             now,
-        ),
+        )),
     })
 }
 
-fn since(
-    held: Option<(&Option<String>, &Option<Time>)>,
-    checksum: &str,
-    now: &Time,
-) -> Option<Time> {
+fn since(held: Option<(&Option<String>, &Option<Time>)>, checksum: &str, now: &Time) -> Time {
     match held {
-        Some((Some(before), Some(time))) if before == checksum => Some(time.clone()),
-        _ => Some(now.clone()),
+        Some((Some(before), Some(time))) if before == checksum => time.clone(),
+        _ => now.clone(),
     }
 }
 
@@ -173,7 +178,7 @@ fn storage(
             storage.setup = Some(StorageSetupStatus {
                 schema: Some(tenancy.schema.clone()),
                 user: Some(tenancy.user.clone()),
-                last_update: since(held, &checksum, now),
+                last_update: Some(since(held, &checksum, now)),
                 checksum: Some(checksum),
             });
         }
@@ -222,12 +227,12 @@ fn kubeadm(
     let held = status.kubeadm_config.take();
     status.kubeadm_config = Some(KubeadmConfigStatus {
         config_map_name: Some(name),
-        last_update: since(
+        last_update: Some(since(
             held.as_ref()
                 .map(|held| (&held.checksum, &held.last_update)),
             &checksum,
             now,
-        ),
+        )),
         checksum: Some(checksum),
     });
 }
@@ -328,31 +333,42 @@ fn resources(
     if let Some(service) = applied.find::<Service>(names.name()) {
         resources.service = Some(service_status(&service, names, control_plane.network.port));
     }
-    if let Some(deployment) = deployment {
-        let next = deployment_status(&deployment, names);
-        let held = resources.deployment.take().unwrap_or_default();
-        let same = DeploymentStatus {
-            last_update: None,
-            ..held.clone()
-        } == next;
-        let last_update = if same {
-            held.last_update
-        } else {
-            Some(now.clone())
-        };
-        resources.deployment = Some(DeploymentStatus {
-            last_update,
-            ..next
-        });
-    }
+    pods(status, tcp, deployment.as_ref(), now);
 }
 
-fn deployment_status(deployment: &Deployment, names: &Names) -> DeploymentStatus {
+fn pods(
+    status: &mut TenantControlPlaneStatus,
+    tcp: &TenantControlPlane,
+    deployment: Option<&Deployment>,
+    now: &Time,
+) {
+    let Some(deployment) = deployment else {
+        return;
+    };
+    let resources = status.kubernetes_resources.get_or_insert_default();
+    let next = deployment_status(deployment, tcp);
+    let held = resources.deployment.take().unwrap_or_default();
+    let same = DeploymentStatus {
+        last_update: None,
+        ..held.clone()
+    } == next;
+    let last_update = if same {
+        held.last_update
+    } else {
+        Some(now.clone())
+    };
+    resources.deployment = Some(DeploymentStatus {
+        last_update,
+        ..next
+    });
+}
+
+fn deployment_status(deployment: &Deployment, tcp: &TenantControlPlane) -> DeploymentStatus {
     let status = deployment.status.clone().unwrap_or_default();
     DeploymentStatus {
-        name: names.name().to_owned(),
-        namespace: names.namespace().to_owned(),
-        selector: format!("{}={}", labels::NAME, names.name()),
+        name: tcp.name_any(),
+        namespace: tcp.namespace().unwrap_or_default(),
+        selector: format!("{}={}", labels::NAME, tcp.name_any()),
         last_update: None,
         observed_generation: status.observed_generation,
         replicas: Some(status.replicas.unwrap_or_default()),

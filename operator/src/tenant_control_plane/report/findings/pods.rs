@@ -11,12 +11,12 @@ use crate::tenant_control_plane::report::stage::ready;
 
 const AVAILABLE: ConditionType = ConditionType::ControlPlaneAvailable;
 
-/// Whether pods serve; `None` when the pass did not get so far and none is known to run.
-pub(super) fn available(control_plane: &ControlPlane, outcome: &Outcome) -> Option<Finding> {
+/// Whether pods serve.
+pub(super) fn available(control_plane: &ControlPlane, outcome: &Outcome) -> Finding {
     let wanted = control_plane.pods.replicas;
     if wanted == 0 {
         let text = "scaled to 0; data, addresses and certificates are kept. Set spec.controlPlane.deployment.replicas to wake it";
-        return Some(Finding::no(AVAILABLE, Reason::Sleeping, text));
+        return Finding::no(AVAILABLE, Reason::Sleeping, text);
     }
     let applied = outcome
         .applied
@@ -31,15 +31,15 @@ pub(super) fn available(control_plane: &ControlPlane, outcome: &Outcome) -> Opti
         } else {
             "the Deployment: see Progressing"
         };
-        return Some(Finding::no(
+        return Finding::no(
             AVAILABLE,
             Reason::WaitingForDependency,
             format!("pods wait for {missing}"),
-        ));
+        );
     };
     let serving = ready(&deployment);
     let trouble = trouble(&deployment, &outcome.observation.pods);
-    Some(match (serving > 0, trouble) {
+    match (serving > 0, trouble) {
         (true, None) => Finding::yes(
             AVAILABLE,
             Reason::AsExpected,
@@ -56,7 +56,7 @@ pub(super) fn available(control_plane: &ControlPlane, outcome: &Outcome) -> Opti
             Reason::PodsNotReady,
             format!("none of {wanted} pods serves yet"),
         ),
-    })
+    }
 }
 
 /// The first trouble, the one that explains the others first.
