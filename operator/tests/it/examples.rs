@@ -17,7 +17,11 @@ fn the_documents_manifest_is_there_byte_for_byte() {
         .find("apiVersion:")
         .map(|start| text.split_at(start).1)
         .unwrap();
-    let digest = format!("{:x}", Sha256::digest(body));
+    let digest: Vec<String> = Sha256::digest(body)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let digest = digest.concat();
     assert_eq!(digest, DOCUMENT_SHA256);
 }
 

@@ -1,6 +1,5 @@
 //! One test binary per crate: it links once.
 #![cfg(test)]
-
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
