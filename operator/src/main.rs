@@ -13,6 +13,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Flags that cannot be used: as `sysexits.h` numbers it.
 const USAGE: u8 = 64;
+/// Reading a `TenantControlPlane` nests a hundred frames deep: in debug builds more than tokio's 2 MiB.
+const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::start(settings.log_format, &settings.log_filter) {
         return refuse(&error);
     }
-    let runtime = match tokio::runtime::Runtime::new() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "cannot start");

@@ -11,6 +11,8 @@ use kube::{Api, Client};
 
 use super::call::call;
 
+pub mod refusals;
+
 /// More webhook configurations than this are not looked at.
 const MOST_WEBHOOKS: u32 = 200;
 

@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use kube::{Client, Resource, ResourceExt};
+use tokio::time::Instant;
 
 use super::apply::{ApplyError, apply};
 use super::build::{self, BuildError};
 use super::call::{CallError, Chain};
-use super::connect::{Access, ConnectError};
+use super::connect::ConnectError;
+use super::evidence::refusals::{self, Refusals};
 use super::evidence::{self, Evidence};
 use super::health::{self, Agents};
 use super::inputs::TenantInputs;
@@ -95,31 +97,41 @@ pub struct Done {
     pub again: Duration,
 }
 
+/// What a pass over a tenant that can be reached works with.
+#[derive(Debug)]
+pub struct Visit<'a> {
+    /// The custom resource.
+    pub tcp: &'a TenantControlPlane,
+    /// Certificate of the tenant's authority, PEM.
+    pub authority: &'a str,
+    /// The operator's own image of the agent.
+    pub agent_image: &'a str,
+    /// What the servers said before.
+    pub refusals: &'a mut Refusals,
+}
+
 /// Steps 2 to 5: brings the tenant to what the spec asks.
 pub async fn converge(
-    tcp: &TenantControlPlane,
-    access: &Access,
+    visit: Visit<'_>,
     tenant: &Client,
-    agent_image: &str,
+    management: &Client,
 ) -> Result<Done, PassError> {
-    let inputs = read(tcp, &access.authority, agent_image)?;
+    let inputs = read(visit.tcp, visit.authority, visit.agent_image)?;
     let wanted = build::objects(&inputs)?;
     let sums: Vec<_> = wanted
         .iter()
-        .map(|object| object.object.metadata.annotations.clone())
+        .map(|object| &object.object.metadata.annotations)
         .collect();
+    let sums = checksum(&serde_json::json!(sums));
     let observed = observe(tenant).await.map_err(PassError::Unreachable)?;
     let mut plan = plan(wanted, &observed.live);
-    if inputs.addons.konnectivity.is_none() && (had_tunnel(tcp) || !plan.delete.is_empty()) {
+    if inputs.addons.konnectivity.is_none() && (had_tunnel(visit.tcp) || !plan.delete.is_empty()) {
         plan.forget.clone_from(&observed.server_leases);
     }
     let applied = apply(tenant, plan).await?;
     if !applied.written.is_empty() || !applied.deleted.is_empty() {
-        tracing::info!(
-            written = applied.written.len(),
-            deleted = applied.deleted.len(),
-            "tenant changed"
-        );
+        let (written, deleted) = (applied.written.len(), applied.deleted.len());
+        tracing::info!(written, deleted, "tenant changed");
     }
     let bootstrapped = "nodes can join, administrators and the control plane have their grants";
     let mut findings = vec![Finding::yes(
@@ -127,37 +139,47 @@ pub async fn converge(
         Reason::AsExpected,
         bootstrapped,
     )];
-    findings.extend(tunnel(&inputs, &observed, tenant).await);
-    let again = look_again(&findings);
+    findings.extend(
+        tunnel(&inputs, &observed, async || Evidence {
+            blocking_webhook: evidence::blocking_webhook(tenant).await,
+            refused: match refusals::count(management, visit.tcp).await {
+                Some(total) => visit.refusals.seen(total, Instant::now()),
+                None => 0,
+            },
+        })
+        .await,
+    );
     Ok(Done {
-        again,
+        again: look_again(&findings),
         report: Report {
             findings,
             applied: Some(applied),
-            inputs: Some(checksum(&serde_json::json!(sums))),
+            inputs: Some(sums),
         },
     })
 }
 
-async fn tunnel(inputs: &TenantInputs, observed: &Observed, tenant: &Client) -> [Finding; 2] {
+/// What is to be said of the tunnel; `evidence` is asked for only when nothing else explains a missing agent.
+async fn tunnel(
+    inputs: &TenantInputs,
+    observed: &Observed,
+    evidence: impl AsyncFnOnce() -> Evidence,
+) -> [Finding; 2] {
     let Some(agent) = &inputs.addons.konnectivity else {
         let text = "addons.konnectivity is not asked for";
         return [TunnelReady, AgentsReady].map(|kind| Finding::yes(kind, Reason::Disabled, text));
     };
-    let agents = |evidence| Agents {
-        nodes: observed.nodes,
-        pods: &observed.agents,
-        mode: agent.placement.mode(),
-        evidence,
+    let judge = |evidence: &Evidence| {
+        health::assess(Agents {
+            nodes: observed.nodes,
+            pods: &observed.agents,
+            mode: agent.placement.mode(),
+            evidence,
+        })
     };
-    let nothing = Evidence::default();
-    let mut finding = health::assess(agents(&nothing));
+    let mut finding = judge(&Evidence::default());
     if finding.reason == Reason::NoAgentConnected {
-        let evidence = Evidence {
-            blocking_webhook: evidence::blocking_webhook(tenant).await,
-            ..Evidence::default()
-        };
-        finding = health::assess(agents(&evidence));
+        finding = judge(&evidence().await);
     }
     let text = match observed.server_leases.len() {
         0 => "konnectivity-server runs beside kube-apiserver".to_owned(),

@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 use super::Tenants;
 use super::call::Chain;
 use super::connect::{self, Access};
-use super::pass::{self, Gate, PassError};
+use super::evidence::refusals::Refusals;
+use super::pass::{self, Gate, PassError, Visit};
 use super::report;
 use super::watch::{Changes, changes};
 use crate::api::TenantControlPlane;
@@ -33,6 +34,7 @@ struct Session {
     fingerprint: String,
     client: Client,
     changes: Changes,
+    refusals: Refusals,
 }
 
 /// Looks after one tenant until the sender of `wishes` is dropped.
@@ -99,26 +101,39 @@ async fn visit(
     tenants: &Tenants,
 ) -> Result<pass::Done, PassError> {
     let access = connect::access(&tenants.client, tenants.reach, tcp).await?;
-    let client = enter(&access, session).await?;
-    pass::converge(tcp, &access, &client, &tenants.agent_image).await
+    let open = enter(&access, session).await?;
+    let client = open.client.clone();
+    let visit = Visit {
+        tcp,
+        authority: &access.authority,
+        agent_image: &tenants.agent_image,
+        refusals: &mut open.refusals,
+    };
+    pass::converge(visit, &client, &tenants.client).await
 }
 
-/// The client for these credentials: the one we have, or a new one with new watches.
-async fn enter(access: &Access, session: &mut Option<Session>) -> Result<Client, PassError> {
+/// The session for these credentials: the one we have, or a new one with a new client and new watches.
+async fn enter<'a>(
+    access: &Access,
+    session: &'a mut Option<Session>,
+) -> Result<&'a mut Session, PassError> {
     let fingerprint = access.fingerprint();
-    if let Some(open) = session
+    if session
         .as_ref()
-        .filter(|open| open.fingerprint == fingerprint)
+        .is_none_or(|open| open.fingerprint != fingerprint)
     {
-        return Ok(open.client.clone());
+        *session = None;
+        let client = access.client().await?;
+        return Ok(session.insert(Session {
+            fingerprint,
+            changes: changes(&client),
+            client,
+            refusals: Refusals::default(),
+        }));
     }
-    let client = access.client().await?;
-    *session = Some(Session {
-        fingerprint,
-        changes: changes(&client),
-        client: client.clone(),
-    });
-    Ok(client)
+    Ok(session
+        .as_mut()
+        .expect("one with this fingerprint was just seen"))
 }
 
 /// Waits for a change inside the tenant, then for the swarm it is part of to pass.

@@ -1,5 +1,6 @@
 //! The tenant side against real API servers: what it leaves there, what it leaves alone, and kubeadm as the judge.
 
+mod agent;
 mod controller;
 mod kubeadm;
 mod objects;
