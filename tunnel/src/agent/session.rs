@@ -15,6 +15,7 @@ use super::connection::{Connection, Ended, Outcome, Shared};
 use super::metrics::TO_AGENT;
 use crate::drain::Watcher;
 use crate::protocol::budget::Limits;
+use crate::protocol::id::ConnectId;
 use crate::protocol::packet::{FromAgent, Packet as _, ToAgent};
 use crate::protocol::table::Request;
 use crate::queue::{Inbox, Pushed};
@@ -45,6 +46,8 @@ pub enum End<E: std::error::Error + 'static> {
 pub struct Session {
     shared: Shared,
     tasks: JoinSet<()>,
+    /// The newest connection.
+    last: ConnectId,
     /// When dials are no longer taken.
     refuses_from: Option<Instant>,
 }
@@ -55,6 +58,7 @@ impl Session {
         Self {
             shared,
             tasks: JoinSet::new(),
+            last: ConnectId::NONE,
             refuses_from: None,
         }
     }
@@ -105,6 +109,8 @@ impl Session {
             return None;
         }
         let mint = |_| Arc::new(Inbox::new(Limits::default(), &self.shared.pool, now));
+        // Bytes that crossed a CLOSE_RSP: another one would overtake what is still to be sent.
+        let is_late = matches!(packet, ToAgent::Data { id, .. } if id <= self.last);
         let request = self.shared.table().receive(packet, mint);
         match request {
             Request::Dial {
@@ -114,6 +120,7 @@ impl Session {
                 address,
                 ..
             } => {
+                self.last = id;
                 self.start(Connection {
                     id,
                     protocol,
@@ -140,7 +147,7 @@ impl Session {
                 inbox.end(Ended, now);
             }
             Request::Reply(reply) => {
-                if !self.shared.outbox.reply(reply) {
+                if !is_late && !self.shared.outbox.reply(reply) {
                     tracing::debug!("too many packets for unknown connections; reply dropped");
                 }
             }

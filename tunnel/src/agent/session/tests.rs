@@ -201,6 +201,30 @@ async fn what_the_endpoint_wrote_comes_before_its_close() {
 }
 
 #[tokio::test]
+async fn late_bytes_of_the_server_do_not_cut_off_what_the_endpoint_wrote() {
+    let server = Server::start();
+    let (id, mut endpoint) = server.open().await;
+    let answer = vec![9; 200_000];
+    endpoint.write_all(&answer).await.unwrap();
+    drop(endpoint);
+    let over = async {
+        while server.metrics.open_endpoints.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, over).await.expect("it ends by itself");
+    for _ in 0..3 {
+        server.data(id, "late").await;
+    }
+    let (received, error) = server.until_closed(id).await;
+    assert!(
+        received == answer && error.is_empty(),
+        "{} bytes, {error:?}",
+        received.len()
+    );
+}
+
+#[tokio::test]
 async fn what_the_server_sent_before_its_close_reaches_the_endpoint() {
     let server = Server::start();
     let (id, mut endpoint) = server.open().await;
