@@ -10,7 +10,7 @@ use crate::place::{Place, create_directory};
 use crate::programs::Programs;
 use crate::report::Table;
 use crate::worker::{self, Join};
-use crate::{cgroup, management, network, node};
+use crate::{cgroup, conntrack, management, network, node};
 
 /// A lab that is up.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Lab {
         down(place).await?;
         create_directory(&place.state())?;
         network::build().await?;
+        conntrack::enlarge(place)?;
         let machine = Machine::boot(place, &programs, "management").await?;
         let (cluster, runtime) = tokio::join!(
             management::start_control_plane(place, &programs, &machine),
@@ -172,6 +173,7 @@ pub async fn down(place: &Place) -> Result<()> {
     }
     network::remove(&machines).await?;
     cgroup::remove(&machines);
+    conntrack::restore(place)?;
     crate::place::remove_directory(&place.state())?;
     crate::place::remove_directory(&place.demo())
 }

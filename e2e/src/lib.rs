@@ -13,6 +13,7 @@
 pub mod cgroup;
 pub mod cluster;
 pub mod command;
+pub mod conntrack;
 pub mod demo;
 pub mod diagnostics;
 pub mod error;

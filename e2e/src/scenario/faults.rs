@@ -11,7 +11,7 @@ use crate::scenario::agents::tunnel_works;
 use crate::warren::Tenant;
 
 /// How soon a fault must be named.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// A small tenant control plane without a tunnel, changed by `spec`.
 async fn faulty(demo: &Demo, name: &str, spec: &Value) -> Result<Tenant> {
@@ -149,12 +149,20 @@ pub(super) async fn tenant_unreachable(demo: &Demo) -> Result<String> {
             "FORWARD -s 10.200.0.0/16 -d {address} -p tcp --dport 6443 -j DROP"
         ));
     }
-    let seen = with_rules(
-        "management",
-        &rules,
+    // Connections that are open already would only be missed after minutes.
+    let restart = [
+        "-n",
+        crate::warren::NAMESPACE,
+        "rollout",
+        "restart",
+        "deployment/warren",
+    ];
+    let seen = with_rules("management", &rules, async {
+        demo.lab.management().kubectl(restart).run().await?;
         demo.tenant
-            .wait_reason("TenantBootstrapped", "TenantUnreachable", LIMIT),
-    )
+            .wait_reason("TenantBootstrapped", "TenantUnreachable", LIMIT)
+            .await
+    })
     .await?;
     demo.tenant.wait_ready().await?;
     Ok(format!("TenantUnreachable: {seen}"))
@@ -162,7 +170,8 @@ pub(super) async fn tenant_unreachable(demo: &Demo) -> Result<String> {
 
 /// There is a node, and its agent reaches no server.
 pub(super) async fn no_agent(demo: &Demo) -> Result<String> {
-    let rules = ["FORWARD -i worker -p tcp --dport 8132 -j DROP".to_owned()];
+    let rules =
+        ["FORWARD -i worker -p tcp --dport 8132 -j REJECT --reject-with tcp-reset".to_owned()];
     let seen = with_rules(
         "wan",
         &rules,
