@@ -150,10 +150,10 @@ pub struct KubernetesArgs {
     /// Kubeconfig of the API server; empty means that of the cluster this runs in.
     #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
     pub kubeconfig: PathBuf,
-    /// Requests a second to the API server; 0 means 5.
+    /// Accepted; no effect: equal tokens share one review, and at most 32 are asked at once.
     #[arg(long, default_value_t = 0.0, value_name = "QPS")]
     pub kubeconfig_qps: f32,
-    /// Requests that may be sent at once; 0 means 10.
+    /// Accepted; no effect, as --kubeconfig-qps.
     #[arg(long, default_value_t = 0, value_name = "REQUESTS")]
     pub kubeconfig_burst: i32,
     /// Accepted; requests are JSON.

@@ -139,10 +139,6 @@ pub struct Leases {
 pub struct Kubernetes {
     /// The kubeconfig; none means the cluster this runs in.
     pub kubeconfig: Option<PathBuf>,
-    /// Requests a second.
-    pub qps: f32,
-    /// Requests at once.
-    pub burst: u32,
 }
 
 /// Budgets and deadlines.
@@ -218,11 +214,6 @@ impl TryFrom<Args> for Settings {
             }),
             kubernetes: Kubernetes {
                 kubeconfig: path(&args.kubernetes.kubeconfig),
-                qps: positive(args.kubernetes.kubeconfig_qps, 5.0),
-                burst: u32::try_from(args.kubernetes.kubeconfig_burst)
-                    .ok()
-                    .filter(|n| *n > 0)
-                    .unwrap_or(10),
             },
             limits: limits(&args.limits, agents.backend_dial_timeout),
             admin: address(&args.admin.admin_bind_address, args.admin.admin_port),
@@ -285,8 +276,4 @@ fn text(value: &str) -> Option<String> {
 
 fn path(value: &Path) -> Option<PathBuf> {
     (!value.as_os_str().is_empty()).then(|| value.to_path_buf())
-}
-
-fn positive(value: f32, otherwise: f32) -> f32 {
-    if value > 0.0 { value } else { otherwise }
 }

@@ -9,5 +9,6 @@ mod pair;
 mod pair_stall;
 mod pair_support;
 mod server_http_connect;
+mod server_process;
 mod server_streams;
 mod server_support;

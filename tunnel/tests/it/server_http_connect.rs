@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tunnel::protocol::packet::{FromAgent, ToAgent};
 
 use crate::server_support::{ESTABLISHED, House, expect_bytes, rest, soon};
@@ -91,7 +91,7 @@ async fn without_an_agent_the_answer_comes_at_once() {
     let mut client = house.connect("x:1").await;
     let answer = rest(&mut client).await;
     assert!(
-        answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"),
+        answer.starts_with("HTTP/1.1 500 Internal Server Error: "),
         "{answer}"
     );
     assert!(
@@ -112,10 +112,7 @@ async fn refused_endpoint_is_a_bad_gateway_in_the_agents_words() {
     let error = "dial tcp 10.0.0.1:1: connect: connection refused".to_owned();
     agent.send(FromAgent::DialFailed { dial, error }).await;
     let answer = rest(&mut client).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway: "), "{answer}");
     assert!(answer.ends_with("connect: connection refused"), "{answer}");
     house
         .metric_becomes("dial_failure_count{reason=\"error_response\"}", 1.0)
@@ -175,10 +172,7 @@ async fn dial_that_dies_with_the_last_agent_is_answered_at_once() {
     agent.dial().await;
     drop(agent);
     let answer = rest(&mut client).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway: "), "{answer}");
     assert!(answer.contains("Backend context error: "), "{answer}");
 }
 
@@ -190,7 +184,7 @@ async fn silent_agent_is_given_up_within_the_flag() {
     let (dial, _) = agent.dial().await;
     let answer = rest(&mut client).await;
     assert!(
-        answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"),
+        answer.starts_with("HTTP/1.1 504 Gateway Timeout: "),
         "{answer}"
     );
     assert!(
@@ -281,4 +275,51 @@ async fn drain_without_grace_ends_at_once() {
         .await
         .expect("it ran")
         .expect("well");
+}
+
+#[tokio::test]
+async fn frontend_on_tcp_must_show_a_certificate() {
+    let tcp = [
+        "--uds-name=",
+        "--server-port=8090",
+        "--server-cert=DIR/tls.crt",
+        "--server-key=DIR/tls.key",
+        "--server-ca-cert=DIR/ca.crt",
+    ];
+    let house = House::open("http-connect", &tcp).await;
+    let mut agent = house.agent("a").await;
+    let identity = (house.file("tls.crt"), house.file("tls.key"));
+    let mut client = house
+        .tls_client(Some(identity))
+        .await
+        .expect("it is let in");
+    client
+        .write_all(b"CONNECT x:1 HTTP/1.1\r\n\r\n")
+        .await
+        .expect("it reads");
+    let id = agent.open(1).await;
+    let mut answer = vec![0; ESTABLISHED.len()];
+    soon("an answer", client.read_exact(&mut answer))
+        .await
+        .expect("it comes");
+    assert_eq!(answer, ESTABLISHED.as_bytes());
+    agent.data(id, "pong").await;
+    agent
+        .send(FromAgent::Closed {
+            id,
+            error: String::new(),
+        })
+        .await;
+    let mut rest = String::new();
+    soon("the end", client.read_to_string(&mut rest))
+        .await
+        .expect("it ends in order");
+    assert_eq!(rest, "pong");
+
+    // With TLS 1.3 the client learns of the refusal when it reads.
+    if let Ok(mut stranger) = house.tls_client(None).await {
+        drop(stranger.write_all(b"CONNECT x:1 HTTP/1.1\r\n\r\n").await);
+        let read = soon("a refusal", stranger.read_to_string(&mut rest)).await;
+        read.expect_err("a stranger must not be answered");
+    }
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tunnel::drain::{self, Trigger};
 use tunnel::grpc::{self, GRPC, PacketReader, PacketWriter, Status, StreamError};
 use tunnel::metrics::Registry;
@@ -21,7 +22,7 @@ use tunnel::protocol::id::{ConnectId, DialId};
 use tunnel::protocol::packet::{FromAgent, FromFrontend, Packet, ToAgent, ToFrontend};
 use tunnel::server::Server;
 use tunnel::server::args::Args;
-use tunnel::server::settings::Settings;
+use tunnel::server::settings::{Place, Settings};
 use tunnel::{h2_limits, tls};
 
 /// Long enough for whatever should happen at once, on a busy machine.
@@ -40,17 +41,21 @@ pub(crate) struct House {
     pub(crate) trigger: Trigger,
     pub(crate) running: JoinSet<()>,
     agents: SocketAddr,
+    frontend: Option<SocketAddr>,
     registry: Registry,
 }
 
 impl House {
-    /// Starts a server; `flags` win.
+    /// Starts a server; `flags` win, with `DIR` for its folder.
     pub(crate) async fn open(mode: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("temporary directory");
         write_certificates(&folder);
-        let settings = settings(&folder, mode, flags);
+        let at = |flag: &str| flag.replace("DIR", &folder.path().display().to_string());
+        let flags: Vec<String> = flags.iter().map(|flag| at(flag)).collect();
+        let settings = settings(&folder, mode, &flags);
         let server = Server::bind(settings).await.expect("it starts");
         let agents = server.agent_address().expect("agents connect by TCP");
+        let frontend = server.frontend_address();
         let registry = server.registry().clone();
         let (trigger, _) = drain::channel();
         let mut running = JoinSet::new();
@@ -61,6 +66,7 @@ impl House {
             trigger,
             running,
             agents,
+            frontend,
             registry,
         }
     }
@@ -104,6 +110,20 @@ impl House {
             count: header("servercount"),
             _tasks: tasks,
         })
+    }
+
+    /// Opens a TLS connection to the frontend, with the client's certificate if `identity` says so.
+    pub(crate) async fn tls_client(
+        &self,
+        identity: Option<(PathBuf, PathBuf)>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let ca = self.file("ca.crt");
+        let alpn = ["http/1.1".to_owned()];
+        let config = tls::client_config(&ca, identity.as_ref(), &alpn).expect("TLS");
+        let address = self.frontend.expect("frontends connect by TCP");
+        let socket = TcpStream::connect(address).await.expect("it listens");
+        let name = "localhost".try_into().expect("a legal name");
+        TlsConnector::from(config).connect(name, socket).await
     }
 
     /// Opens a Unix connection and sends these bytes.
@@ -168,12 +188,14 @@ impl House {
         .await;
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// A file of the house.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-fn write_certificates(folder: &TempDir) {
+/// An authority and one certificate, which is good for every role.
+pub(crate) fn write_certificates(folder: &TempDir) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("no names");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -194,7 +216,7 @@ fn write_certificates(folder: &TempDir) {
     }
 }
 
-fn settings(folder: &TempDir, mode: &str, flags: &[&str]) -> Settings {
+fn settings(folder: &TempDir, mode: &str, flags: &[String]) -> Settings {
     let path = |flag: &str, name: &str| format!("--{flag}={}", folder.path().join(name).display());
     let fixed = [
         "konnectivity-server".to_owned(),
@@ -205,9 +227,7 @@ fn settings(folder: &TempDir, mode: &str, flags: &[&str]) -> Settings {
         path("cluster-cert", "tls.crt"),
         path("cluster-key", "tls.key"),
     ];
-    let words = fixed
-        .into_iter()
-        .chain(flags.iter().map(|word| (*word).to_owned()));
+    let words = fixed.into_iter().chain(flags.iter().cloned());
     let args = tunnel::flags::parse::<Args>(words)
         .expect("known flags")
         .args;
@@ -217,6 +237,9 @@ fn settings(folder: &TempDir, mode: &str, flags: &[&str]) -> Settings {
         &mut settings.health,
         &mut settings.admin,
     ] {
+        "127.0.0.1:0".clone_into(address);
+    }
+    if let Place::Tcp { address, .. } = &mut settings.frontend.place {
         "127.0.0.1:0".clone_into(address);
     }
     settings

@@ -112,6 +112,9 @@ fn agents(args: &AgentArgs, mistakes: &mut Mistakes) {
         ("cluster-key", &args.cluster_key),
         mistakes,
     );
+    if is_unset(&args.cluster_cert) && is_unset(&args.cluster_key) {
+        mistakes.add("failed to load X509 key pair: agents connect over TLS, set --cluster-cert and --cluster-key");
+    }
     let words = [
         ("AgentNamespace", &args.agent_namespace),
         ("AgentServiceAccount", &args.agent_service_account),

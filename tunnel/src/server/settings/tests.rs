@@ -106,6 +106,8 @@ fn arguments_of_kamajis_sidecar_start_the_server() {
 fn defaults_are_the_references() {
     let files = Files::new();
     let settings = read(&[
+        &files.flag("cluster-cert", "tls.crt"),
+        &files.flag("cluster-key", "tls.key"),
         &files.flag("server-cert", "tls.crt"),
         &files.flag("server-key", "tls.key"),
         &files.flag("server-ca-cert", "tls.crt"),
@@ -172,6 +174,8 @@ fn tokens_and_client_certificates_exclude_each_other() {
     let found = mistakes(&[
         "--uds-name=/run/x.socket",
         "--server-port=0",
+        &files.flag("cluster-cert", "tls.crt"),
+        &files.flag("cluster-key", "tls.key"),
         &files.flag("cluster-ca-cert", "tls.crt"),
         "--agent-namespace=kube-system",
         "--agent-service-account=konnectivity-agent",
@@ -184,9 +188,13 @@ fn tokens_and_client_certificates_exclude_each_other() {
 }
 
 #[test]
-fn tcp_frontend_without_authority_is_refused() {
+fn program_without_certificates_is_refused() {
+    let found = mistakes(&[]);
     assert_eq!(
-        mistakes(&[]),
-        ["server ca cert must be set when in TCP mode (uds-name is empty)"]
+        found,
+        [
+            "server ca cert must be set when in TCP mode (uds-name is empty)",
+            "failed to load X509 key pair: agents connect over TLS, set --cluster-cert and --cluster-key",
+        ]
     );
 }
