@@ -194,7 +194,6 @@ impl Server {
         tokio::select! {
             () = accept("agent", agents, for_agents, |socket| agent_door.serve(socket)) => {}
             () = accept("frontend", frontend, for_frontends, |socket| frontend_door.serve(socket)) => {}
-            () = backends.relieve() => {}
             () = drained(trigger, settings.graceful_shutdown_timeout, &metrics) => {}
         }
         drop(socket_file);

@@ -287,7 +287,7 @@ impl<E> State<E> {
             .deadline(crowd)
             .map(|(at, why)| (Instant::from_std(at), why));
         let waiting = self.meter.waiting();
-        let parting = self.ended.filter(|_| waiting > 0).map(|ended| {
+        let parting = self.ended.map(|ended| {
             (
                 ended + END_PATIENCE,
                 Stalled {

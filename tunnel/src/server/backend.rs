@@ -19,19 +19,16 @@ use crate::protocol::id::{ConnectId, DialId};
 use crate::protocol::metadata::Identifiers;
 use crate::protocol::packet::ToAgent;
 use crate::protocol::table::ServerTable;
+use crate::queue::{Gone, Inbox, Lane, Outbox, Pool, Stop};
 
 pub(crate) mod admission;
 pub(crate) mod driver;
-pub(crate) mod inbox;
+mod ending;
 
-mod outbox;
+pub(crate) use ending::Ending;
 
-pub(crate) use inbox::Ending;
-pub(crate) use outbox::Gone;
-
-use inbox::Inbox;
-use outbox::Outbox;
-
+/// Bytes that may wait on the whole server before streams wait, moving or not.
+const POOL: usize = 64 << 20;
 /// An agent that has not taken a byte for this long while some wait is asked last.
 const CONGESTED: Duration = Duration::from_secs(5);
 
@@ -63,17 +60,27 @@ pub(crate) struct Backend {
     identifiers: Identifiers,
     limits: Limits,
     metrics: Metrics,
-    outbox: Outbox,
+    pool: Pool,
+    outbox: Outbox<ToAgent>,
     draining: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    table: ServerTable<Waiter, Arc<Inbox>>,
+    table: ServerTable<Waiter, Arc<Link>>,
     /// Since when the writer waits for the agent to take bytes.
     blocked: Option<Instant>,
     lost: bool,
+}
+
+/// What the stream's driver and a frontend share of an open connection.
+#[derive(Debug)]
+struct Link {
+    /// From the agent.
+    inbox: Inbox<Ending>,
+    /// To the agent.
+    lane: Lane<ToAgent>,
 }
 
 /// The frontend that waits for a dial's answer.
@@ -92,6 +99,7 @@ impl Backend {
             agent,
             identifiers,
             limits,
+            pool: Pool::new(POOL, metrics.queued_bytes.clone()),
             metrics,
             outbox: Outbox::default(),
             draining: AtomicBool::new(false),
@@ -157,6 +165,21 @@ impl Backend {
         opened
     }
 
+    /// Makes the two ways of a connection that was just opened.
+    fn link(&self, id: ConnectId) -> Arc<Link> {
+        let inbox = Inbox::new(self.limits, &self.pool, Instant::now());
+        let lane = self.outbox.lane(id);
+        Arc::new(Link { inbox, lane })
+    }
+
+    /// Closes a connection whose frontend is gone or stands still, unless the agent has closed it already.
+    fn abandon(&self, id: ConnectId) {
+        let ours = self.state().table.close(id);
+        if let Some(link) = ours {
+            link.lane.abort(Some(ToAgent::Close { id }));
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -183,17 +206,17 @@ impl Drop for DialGuard<'_> {
 pub(crate) struct Connection {
     backend: Arc<Backend>,
     id: ConnectId,
-    inbox: Arc<Inbox>,
+    link: Arc<Link>,
     opened: Instant,
 }
 
 impl Connection {
-    fn new(backend: Arc<Backend>, id: ConnectId, inbox: Arc<Inbox>) -> Self {
+    fn new(backend: Arc<Backend>, id: ConnectId, link: Arc<Link>) -> Self {
         backend.metrics.established.inc();
         Self {
             backend,
             id,
-            inbox,
+            link,
             opened: Instant::now(),
         }
     }
@@ -205,48 +228,63 @@ impl Connection {
 
     /// Sends bytes towards the endpoint; waits while enough of this connection waits for the agent.
     pub(crate) async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
-        self.backend.outbox.data(self.id, bytes).await
+        self.link.lane.send(bytes).await
     }
 
     /// Asks the agent to close behind what was sent; [`Connection::next`] goes on until it has.
     pub(crate) fn finish(&self) {
-        self.backend.outbox.finish(self.id);
+        let closing = self.link.lane.finish(ToAgent::Close { id: self.id });
+        if closing.is_err() {
+            tracing::debug!(connection = %self.id, "closed by the agent before it was asked to");
+        }
     }
 
     /// Closes it at the agent; the frontend is told why behind what already waits for it.
     pub(crate) fn refuse(&self, reason: &str) {
         self.backend.abandon(self.id);
-        self.inbox.end(Ending::AgentClosed(reason.to_owned()));
+        let ending = Ending::AgentClosed(reason.to_owned());
+        self.link.inbox.end(ending, Instant::now());
     }
 
-    /// Bytes from the endpoint, or why there are no more.
+    /// Bytes from the endpoint, or why there are no more. They wait until the frontend [took](Self::took) them.
     pub(crate) async fn next(&self) -> Result<Bytes, Ending> {
-        self.inbox.next().await
+        self.link.inbox.next().await
     }
 
-    /// The frontend took some of the bytes it was handed last.
-    pub(crate) fn moved(&self) {
-        self.inbox.moved();
+    /// The frontend took so many of the bytes it was handed; 0 says that it moves.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.link.inbox.taken(bytes, Instant::now());
     }
 
     /// Whether the agent has closed it, or it was cut off.
     pub(crate) fn is_ended(&self) -> bool {
-        self.inbox.ending().is_some()
+        self.link.inbox.ending().is_some()
     }
 
-    /// Resolves when the frontend must stop, even in the middle of a write.
+    /// Resolves when the frontend must stop, even in the middle of a write: it stands still.
     pub(crate) async fn cut_off(&self) -> Ending {
-        self.inbox.cut_off().await
+        let stalled = match self.link.inbox.stop().await {
+            Stop::Cut(ending) => return ending,
+            Stop::Stalled(stalled) => stalled,
+        };
+        // After the end, only the rest is given up.
+        if !self.is_ended() {
+            let agent = &self.backend.agent;
+            tracing::warn!(agent, connection = %self.id, %stalled, "a frontend stands still");
+            self.backend.metrics.stalled.inc();
+        }
+        self.backend.abandon(self.id);
+        let ending = Ending::Stalled(stalled);
+        self.link.inbox.cut(ending.clone(), Instant::now());
+        ending
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.backend.abandon(self.id);
-        let reason = self
-            .inbox
-            .ending()
-            .map_or("frontend_closed", |ending| ending.label());
+        let ending = self.link.inbox.ending();
+        let reason = ending.map_or("frontend_closed", |ending| ending.label());
         self.backend.metrics.established.dec();
         self.backend.metrics.ended(reason, self.opened.elapsed());
         tracing::debug!(

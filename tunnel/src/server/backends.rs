@@ -2,17 +2,10 @@
 //! The list is in order of arrival; a [`Membership`] removes its backend when dropped, whatever ended it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::interval;
 
 use super::backend::{Backend, BackendId};
 use super::metrics::Metrics;
 use super::strategy::{self, Candidate, Strategy};
-use crate::protocol::budget::Crowd;
-
-/// How often a crowded server is looked at.
-const RELIEF: Duration = Duration::from_millis(500);
 
 /// The agents of this server.
 #[derive(Debug)]
@@ -70,18 +63,6 @@ impl Backends {
     /// Agent streams right now.
     pub(crate) fn len(&self) -> usize {
         self.list().len()
-    }
-
-    /// While more waits than the server's budget allows, whoever stands still is closed, even with little waiting.
-    pub(crate) async fn relieve(self: Arc<Self>) {
-        let mut tick = interval(RELIEF);
-        loop {
-            tick.tick().await;
-            let list: Vec<Arc<Backend>> = self.list().clone();
-            for backend in list.iter().filter(|backend| backend.crowd() == Crowd::Full) {
-                backend.close_stalled(|_| true, Crowd::Full);
-            }
-        }
     }
 
     fn known(&self, strategy: Strategy) -> usize {

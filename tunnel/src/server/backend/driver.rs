@@ -4,29 +4,20 @@
 //! reached its cap, or the server its budget, the stream waits until there is room. What is left of the problem on
 //! this wire is just that: a slow reader that moves slows down whoever shares its agent, once 8 MiB wait for it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
-use super::inbox::Inbox;
-use super::{Backend, Connection, DialFailure, Ending};
+use super::{Backend, Connection, DialFailure, Ending, Link};
 use crate::grpc::{PacketReader, PacketWriter, Status, StreamError};
-use crate::protocol::budget::{Crowd, Level};
 use crate::protocol::id::ConnectId;
 use crate::protocol::packet::{FromAgent, ToAgent};
 use crate::protocol::table::{Answer, Broken};
+use crate::queue::Pushed;
 use crate::server::metrics::{DialFailureReason, PacketKind, Segment};
 
-/// How often watched connections are looked at.
-const WATCH: Duration = Duration::from_millis(100);
-/// Bytes that may wait on the whole server before a connection at its cap holds its stream, moving or not.
-const BUDGET: i64 = 64 << 20;
-/// Bytes that may wait on the whole server before every stream waits.
-const CEILING: i64 = 256 << 20;
 /// Why an agent's stream ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DriveError {
@@ -73,11 +64,8 @@ pub(crate) async fn read(
 ) -> Result<(), DriveError> {
     let mut driver = Driver {
         backend,
-        watched: HashSet::new(),
         hold: None,
     };
-    let mut tick = interval(WATCH);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             packet = reader.next(), if driver.hold.is_none() => match packet {
@@ -88,8 +76,7 @@ pub(crate) async fn read(
                     return Err(error.into());
                 }
             },
-            () = room(driver.hold.as_ref()), if driver.hold.is_some() => driver.resume(),
-            _ = tick.tick(), if driver.must_watch() => driver.watch(),
+            () = room(driver.hold.as_deref()), if driver.hold.is_some() => driver.resume(),
         }
     }
 }
@@ -101,29 +88,20 @@ pub(crate) fn lose(backend: &Backend) {
         state.lost = true;
         state.table.lose()
     };
-    backend.outbox.close();
+    backend.outbox.cut();
     for answer in dialling {
         // A frontend that gave up meanwhile needs no answer.
         drop(answer.send(Err(DialFailure::Lost)));
     }
-    for inbox in open {
-        inbox.end(Ending::AgentLost);
+    for link in open {
+        link.inbox.end(Ending::AgentLost, Instant::now());
     }
 }
 
 struct Driver {
     backend: Arc<Backend>,
-    /// Connections for which much waits.
-    watched: HashSet<ConnectId>,
-    hold: Option<Hold>,
-}
-
-/// What the shared stream waits for.
-enum Hold {
-    /// This connection is at its cap.
-    Connection(Arc<Inbox>),
-    /// The server is above its budget; looked at with every tick.
-    Server,
+    /// The connection that the shared stream waits for.
+    hold: Option<Arc<Link>>,
 }
 
 impl Driver {
@@ -132,17 +110,16 @@ impl Driver {
         backend
             .metrics
             .packet(Segment::FromAgent, kind_from_agent(&packet));
-        let received = backend.state().table.receive(packet, |_| {
-            let total = backend.metrics.queued_bytes.clone();
-            Arc::new(Inbox::new(backend.limits, total, Instant::now()))
-        })?;
+        let received = backend
+            .state()
+            .table
+            .receive(packet, |id| backend.link(id))?;
         match received {
             Answer::Opened {
                 waiter,
                 id,
                 connection,
             } => {
-                backend.outbox.open(id);
                 // A connection that finds its frontend gone closes itself when it is dropped here.
                 drop(waiter.send(Ok(Connection::new(Arc::clone(backend), id, connection))));
             }
@@ -163,7 +140,12 @@ impl Driver {
                 id,
                 connection,
                 error,
-            } => self.closed(id, &connection, error),
+            } => {
+                tracing::trace!(connection = %id, error, "closed by the agent");
+                connection.lane.abort(None);
+                let ending = Ending::AgentClosed(error);
+                connection.inbox.end(ending, Instant::now());
+            }
             Answer::Drain => {
                 tracing::info!(
                     agent = backend.agent,
@@ -186,60 +168,21 @@ impl Driver {
         }
     }
 
-    fn deliver(&mut self, id: ConnectId, inbox: Arc<Inbox>, data: Bytes) {
-        let level = inbox.push(data, Instant::now());
-        if level >= Level::Watched {
-            self.watched.insert(id);
-        }
-        let waits = self.backend.metrics.queued_bytes.get();
-        if inbox.holds(Instant::now()) {
-            self.hold(Hold::Connection(inbox));
-        } else if waits > CEILING || waits > BUDGET && level == Level::Full {
-            self.hold(Hold::Server);
-        }
-    }
-
-    fn closed(&mut self, id: ConnectId, inbox: &Inbox, error: String) {
-        self.watched.remove(&id);
-        self.backend.outbox.forget(id);
-        inbox.end(Ending::AgentClosed(error));
-    }
-
-    /// The shared stream waits from here on.
-    fn hold(&mut self, hold: Hold) {
-        if self.hold.is_none() {
-            self.backend.metrics.shared_stream_waits.inc();
-            self.backend.metrics.full_connect_channels.inc();
-        }
-        self.hold = Some(hold);
-    }
-
-    /// The connection has room again; a crowded server is looked at with the next tick.
-    fn resume(&mut self) {
-        match self.backend.crowd() {
-            Crowd::Full => self.hold = Some(Hold::Server),
-            Crowd::Sparse => {
-                self.hold = None;
-                self.backend.metrics.full_connect_channels.dec();
+    fn deliver(&mut self, id: ConnectId, link: Arc<Link>, data: Bytes) {
+        match link.inbox.push(data, Instant::now()) {
+            Pushed::Kept | Pushed::Watched | Pushed::Ended => {}
+            Pushed::Full => {
+                tracing::debug!(connection = %id, "the stream waits for this frontend");
+                self.backend.metrics.shared_stream_waits.inc();
+                self.backend.metrics.full_connect_channels.inc();
+                self.hold = Some(link);
             }
         }
     }
 
-    fn must_watch(&self) -> bool {
-        !self.watched.is_empty() || self.hold.is_some()
-    }
-
-    fn watch(&mut self) {
-        let watched = &self.watched;
-        self.backend
-            .close_stalled(|id| watched.contains(&id), Crowd::Sparse);
-        let state = self.backend.state();
-        self.watched
-            .retain(|id| state.table.get(*id).is_some_and(|inbox| inbox.is_watched()));
-        drop(state);
-        if matches!(self.hold, Some(Hold::Server)) {
-            self.resume();
-        }
+    fn resume(&mut self) {
+        self.hold = None;
+        self.backend.metrics.full_connect_channels.dec();
     }
 }
 
@@ -251,48 +194,10 @@ impl Drop for Driver {
     }
 }
 
-impl Backend {
-    /// Closes whoever stands still among the `eligible`, and nobody else.
-    pub(crate) fn close_stalled(&self, eligible: impl Fn(ConnectId) -> bool, crowd: Crowd) {
-        let now = Instant::now();
-        let stalled: Vec<(ConnectId, Arc<Inbox>, Ending)> = {
-            let state = self.state();
-            let chosen = state.table.open().filter(|(id, _)| eligible(*id));
-            chosen
-                .filter_map(|(id, inbox)| Some((id, Arc::clone(inbox), inbox.stalled(now, crowd)?)))
-                .collect()
-        };
-        for (connection, inbox, ending) in stalled {
-            tracing::warn!(agent = self.agent, %connection, %ending, "a frontend stands still");
-            self.metrics.stalled.inc();
-            self.abandon(connection);
-            inbox.cut(ending);
-        }
-    }
-
-    /// Whether the whole server holds too much.
-    pub(crate) fn crowd(&self) -> Crowd {
-        if self.metrics.queued_bytes.get() > BUDGET {
-            Crowd::Full
-        } else {
-            Crowd::Sparse
-        }
-    }
-
-    /// Closes a connection whose frontend is gone or stands still, unless the agent has closed it already.
-    pub(super) fn abandon(&self, connection: ConnectId) {
-        let ours = self.state().table.close(connection).is_some();
-        if ours {
-            self.outbox.abort(connection);
-        }
-    }
-}
-
-/// Resolves when the connection the stream waits for has room.
-async fn room(hold: Option<&Hold>) {
-    match hold {
-        Some(Hold::Connection(inbox)) => inbox.room().await,
-        Some(Hold::Server) | None => std::future::pending().await,
+/// Resolves when the stream need not wait for the connection any more.
+async fn room(hold: Option<&Link>) {
+    if let Some(link) = hold {
+        link.inbox.room().await;
     }
 }
 

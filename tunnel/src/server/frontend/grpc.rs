@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::{DialError, Dialer};
@@ -269,6 +270,7 @@ async fn download(
             Ok(_) => (PacketKind::Data, false),
             Err(_) => (PacketKind::CloseRsp, true),
         };
+        let length = next.as_ref().map_or(0, Bytes::len);
         let packet = match next {
             Ok(data) => ToFrontend::Data { id, data },
             Err(ending) => ToFrontend::Closed {
@@ -279,9 +281,10 @@ async fn download(
         metrics.packet(Segment::ToClient, kind);
         let started = Instant::now();
         tokio::select! {
-            sent = writer.send_with(packet, || connection.moved()) => sent?,
+            sent = writer.send_with(packet, || connection.took(0)) => sent?,
             ending = connection.cut_off() => return Ok(Some(ending)),
         }
+        connection.took(length);
         let took = started.elapsed().as_secs_f64();
         metrics.frontend_write_duration.observe(took);
         if last {

@@ -231,10 +231,9 @@ async fn download<W: AsyncWrite + Unpin>(
         let started = Instant::now();
         while chunk.has_remaining() {
             tokio::select! {
-                written = writer.write_buf(&mut chunk) => { written?; }
+                written = writer.write_buf(&mut chunk) => connection.took(written?),
                 ending = connection.cut_off() => return Ok(ending),
             }
-            connection.moved();
         }
         tokio::select! {
             flushed = writer.flush() => flushed?,
