@@ -173,12 +173,12 @@ impl Connection {
             return gone.into();
         }
         // The server has its answer; what it sent before still goes to the endpoint.
-        match is_writing {
-            true => match writing.await {
-                WriteEnd::Done(Ended) => outcome,
-                failed => failed.into(),
-            },
-            false => outcome,
+        if !is_writing {
+            return outcome;
+        }
+        match writing.await {
+            WriteEnd::Done(Ended) => outcome,
+            failed => failed.into(),
         }
     }
 }
