@@ -30,7 +30,7 @@ use crate::{admission, crd_install};
 mod shutdown;
 mod watches;
 
-pub use shutdown::Shutdown;
+pub use shutdown::{Shutdown, Trigger};
 
 /// Why the program ended.
 #[derive(Debug, thiserror::Error)]

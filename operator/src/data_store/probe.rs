@@ -115,7 +115,7 @@ pub fn describe(store: &DataStore, probe: &Probe) -> String {
         ),
         Probe::Invalid(why) | Probe::NotServed(why) => why.clone(),
         Probe::Failed { fault, message } => {
-            format!("DataStore {name}: {message}. Remedy: {}", fault.remedy())
+            format!("DataStore {name}: {message}; {}", fault.remedy())
         }
     }
 }

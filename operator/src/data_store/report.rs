@@ -178,7 +178,7 @@ mod tests {
             ("False", "Unreachable")
         );
         assert!(
-            ready.message.contains("Remedy: check spec.endpoints"),
+            ready.message.contains("check spec.endpoints"),
             "{}",
             ready.message
         );

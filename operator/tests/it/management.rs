@@ -1,6 +1,10 @@
 //! The management side against a real kube-apiserver and a real etcd: the life of a tenant control plane, and that a
 //! pass over something unchanged writes nothing.
 
+mod adoption;
+mod deletion;
+mod faults;
+
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -8,18 +12,16 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
+use operator::api::DataStore;
 use operator::api::tenant_control_plane_status::LifeStage;
-use operator::api::{DataStore, TenantControlPlane};
 use operator::context::Context;
 use operator::crd_install;
-use operator::etcd::Etcd;
-use operator::etcd::tenancy::Tenancy;
 use serde_json::json;
 
+use crate::support::document_manifest;
 use crate::support::kube_api::KubeApi;
 use crate::support::management::{Tenant, Writes, context, data_store, status_path};
 use crate::support::secure_etcd::SecureEtcd;
-use crate::support::{document_manifest, manifest};
 
 /// A management cluster with the operator's definitions and a store.
 struct Cluster {
@@ -70,20 +72,6 @@ impl Cluster {
     }
 }
 
-fn named(name: &str, service_type: &str, port: u16) -> TenantControlPlane {
-    manifest(&format!(
-        r"
-apiVersion: kamaji.clastix.io/v1alpha1
-kind: TenantControlPlane
-metadata: {{name: {name}, namespace: default}}
-spec:
-  controlPlane: {{deployment: {{replicas: 1}}, service: {{serviceType: {service_type}}}}}
-  kubernetes: {{version: v1.33.0}}
-  networkProfile: {{port: {port}}}
-"
-    ))
-}
-
 #[tokio::test]
 async fn a_tenant_comes_to_be_step_by_step_and_an_unchanged_one_is_not_written() {
     let Some(cluster) = Cluster::start("management").await else {
@@ -107,10 +95,13 @@ async fn a_tenant_comes_to_be_step_by_step_and_an_unchanged_one_is_not_written()
     tenant.pass(&cluster.ctx).await.unwrap();
     assert_eq!(tenant.names::<Secret>().await.len(), 13);
     assert_eq!(tenant.names::<ConfigMap>().await.len(), 2);
-    assert_eq!(tenant.names::<Deployment>().await, [tenant.name.clone()]);
+    assert_eq!(
+        tenant.names::<Deployment>().await,
+        std::slice::from_ref(&tenant.name)
+    );
     assert_eq!(
         tenant.names::<PodDisruptionBudget>().await,
-        [tenant.name.clone()]
+        std::slice::from_ref(&tenant.name)
     );
     let tcp = tenant.read().await;
     let status = tcp.status.clone().unwrap();
@@ -204,50 +195,6 @@ async fn what_somebody_changes_or_deletes_is_put_back_and_nothing_else_is_touche
             || write.contains("/deployments/")),
         "{written:?}"
     );
-}
-
-#[tokio::test]
-async fn authority_and_keys_that_are_there_are_adopted_to_the_byte() {
-    let Some(cluster) = Cluster::start("management").await else {
-        return;
-    };
-    let tcp = named("adopted", "ClusterIP", 6443);
-    let authority = operator::pki::Authority::create("kubernetes", jiff::Timestamp::now()).unwrap();
-    let secrets: Api<Secret> = cluster.namespaced();
-    let secret: Secret = serde_json::from_value(json!({
-        "metadata": { "name": "adopted-ca", "labels": { "made-by": "somebody" } },
-        "stringData": { "ca.crt": authority.certificate(), "ca.key": authority.pair().key() },
-    }))
-    .unwrap();
-    let params = PostParams {
-        field_manager: Some("manager".to_owned()),
-        ..PostParams::default()
-    };
-    secrets.create(&params, &secret).await.unwrap();
-
-    let tenant = Tenant::create(&cluster.client, &tcp).await;
-    for _pass in 0..2 {
-        tenant.pass(&cluster.ctx).await.unwrap();
-    }
-    let kept = secrets.get("adopted-ca").await.unwrap();
-    assert_eq!(
-        kept.data.unwrap()["ca.crt"].0,
-        authority.certificate().as_bytes()
-    );
-    let managers = kept.metadata.managed_fields.unwrap();
-    let managers: Vec<_> = managers
-        .iter()
-        .filter_map(|entry| entry.manager.as_deref())
-        .collect();
-    assert_eq!(
-        managers,
-        ["warren"],
-        "what the former manager set is ours, so that it can go"
-    );
-    assert_eq!(kept.metadata.labels.unwrap().get("made-by"), None);
-    cluster.writes.take();
-    tenant.pass(&cluster.ctx).await.unwrap();
-    assert_eq!(cluster.writes.take(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -359,134 +306,6 @@ async fn a_tenant_sleeps_wakes_moves_on_and_refuses_to_skip_a_version() {
     assert_eq!(stage().await.status, LifeStage::Ready);
     assert_eq!(stage().await.version.as_deref(), Some("v1.34.0"));
     assert_eq!(tenant.condition("ControlPlaneAvailable").await.0, "True");
-}
-
-#[tokio::test]
-async fn deleting_a_tenant_deletes_its_data_and_ends() {
-    let Some(cluster) = Cluster::start("management").await else {
-        return;
-    };
-    let tenant = cluster.serving().await;
-    let uid = tenant.read().await.uid().unwrap();
-    let tenancy = Tenancy {
-        schema: uid.clone(),
-        user: uid.clone(),
-    };
-    let root = Etcd::connect(&[cluster.etcd.endpoint()], &cluster.etcd.tls("root"))
-        .await
-        .unwrap();
-    root.put(&format!("/{uid}/registry/x"), "1").await.unwrap();
-    root.put("/other/registry/x", "1").await.unwrap();
-    tenant
-        .api
-        .delete(&tenant.name, &DeleteParams::default())
-        .await
-        .unwrap();
-    tenant.pass(&cluster.ctx).await.unwrap();
-    assert!(
-        tenant.api.get_opt(&tenant.name).await.unwrap().is_none(),
-        "the finalizer is off"
-    );
-    assert_eq!(root.count_keys(&tenancy).await.unwrap(), 0);
-    let other = Tenancy {
-        schema: "other".to_owned(),
-        user: "other".to_owned(),
-    };
-    assert_eq!(
-        root.count_keys(&other).await.unwrap(),
-        1,
-        "nobody else's data is touched"
-    );
-}
-
-#[tokio::test]
-async fn a_deletion_that_cannot_end_says_why_and_can_be_let_go() {
-    let Some(cluster) = Cluster::start("management").await else {
-        return;
-    };
-    let tenant = cluster.serving().await;
-    let stores: Api<DataStore> = Api::all(cluster.client.clone());
-    let nowhere = json!({ "spec": { "endpoints": ["127.0.0.1:1"] } });
-    stores
-        .patch("default", &PatchParams::default(), &Patch::Merge(nowhere))
-        .await
-        .unwrap();
-    tenant
-        .api
-        .delete(&tenant.name, &DeleteParams::default())
-        .await
-        .unwrap();
-    tenant.pass(&cluster.ctx).await.unwrap_err();
-    let (_, reason, message) = tenant.condition("Ready").await;
-    assert_eq!(reason, "Deleting");
-    assert!(
-        message.contains("kamaji.clastix.io/abandon-data"),
-        "{message}"
-    );
-
-    tenant
-        .edit(
-            json!({ "metadata": { "annotations": { "kamaji.clastix.io/abandon-data": "true" } } }),
-        )
-        .await;
-    tenant.pass(&cluster.ctx).await.unwrap();
-    assert!(tenant.api.get_opt(&tenant.name).await.unwrap().is_none());
-}
-
-#[tokio::test]
-async fn every_fault_is_named_with_its_remedy() {
-    let Some(cluster) = Cluster::start("management").await else {
-        return;
-    };
-    let mut lost = named("lost", "ClusterIP", 6443);
-    lost.spec.data_store = Some("nowhere".to_owned());
-    let lost = Tenant::create(&cluster.client, &lost).await;
-    for _pass in 0..2 {
-        lost.pass(&cluster.ctx).await.unwrap();
-    }
-    let (status, reason, message) = lost.condition("DataStoreReady").await;
-    assert_eq!(
-        (status.as_str(), reason.as_str()),
-        ("False", "DataStoreNotFound")
-    );
-    assert!(
-        message.contains("nowhere") && message.contains("spec.dataStore"),
-        "{message}"
-    );
-    assert_eq!(
-        lost.names::<Deployment>().await,
-        Vec::<String>::new(),
-        "no pods that could only crash"
-    );
-    assert_eq!(lost.condition("Ready").await.1, "DataStoreNotFound");
-
-    let stores: Api<DataStore> = Api::all(cluster.client.clone());
-    let mut far = data_store("far", &cluster.etcd);
-    far.spec.endpoints = vec!["127.0.0.1:1".to_owned()];
-    stores.create(&PostParams::default(), &far).await.unwrap();
-    let mut unreachable = named("unreachable", "ClusterIP", 6443);
-    unreachable.spec.data_store = Some("far".to_owned());
-    let unreachable = Tenant::create(&cluster.client, &unreachable).await;
-    for _pass in 0..2 {
-        unreachable.pass(&cluster.ctx).await.unwrap();
-    }
-    let (_, reason, message) = unreachable.condition("DataStoreReady").await;
-    assert_eq!(reason, "DataStoreUnreachable");
-    assert!(
-        message.contains("127.0.0.1:1") && message.contains("spec.endpoints"),
-        "{message}"
-    );
-
-    let first = Tenant::create(&cluster.client, &named("first", "NodePort", 31443)).await;
-    first.pass(&cluster.ctx).await.unwrap();
-    let second = Tenant::create(&cluster.client, &named("second", "NodePort", 31443)).await;
-    second.pass(&cluster.ctx).await.unwrap_err();
-    let (_, reason, message) = second.condition("EndpointReady").await;
-    assert_eq!(reason, "PortClash");
-    assert!(
-        message.contains("already allocated") && message.contains("spec.networkProfile.port"),
-        "{message}"
-    );
 }
 
 #[tokio::test]

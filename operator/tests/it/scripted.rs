@@ -18,12 +18,14 @@ use crate::support::manifest;
 
 /// What a scripted server answers: a status and a body, or nothing special.
 type Answer = Option<(StatusCode, Value)>;
+/// What was noted, in order.
+type Noted<T> = Arc<Mutex<Vec<T>>>;
 type Script = dyn Fn(&Method, &str) -> Answer + Send + Sync;
 
 /// A server that holds one tenant control plane, and otherwise nothing.
 struct Server {
-    calls: Arc<Mutex<Vec<String>>>,
-    written: Arc<Mutex<Vec<Value>>>,
+    calls: Noted<String>,
+    written: Noted<Value>,
     ctx: Arc<Context>,
 }
 
@@ -45,6 +47,7 @@ spec:
     tcp
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is an answer of a script")]
 fn refusal(code: u16, reason: &str, message: &str, retry_after: u32) -> Answer {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message,
@@ -58,14 +61,13 @@ impl Server {
         held: TenantControlPlane,
         script: impl Fn(&Method, &str) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let (calls, written) = (Arc::default(), Arc::default());
+        let (calls, written) = (Noted::<String>::default(), Noted::<Value>::default());
         let script: Arc<Script> = Arc::new(script);
         let held = serde_json::to_value(held).unwrap();
         let (noted, bodies) = (Arc::clone(&calls), Arc::clone(&written));
         let service = tower::service_fn(move |request: Request<Body>| {
             let (script, held) = (Arc::clone(&script), held.clone());
-            let (noted, bodies): (Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Value>>>) =
-                (Arc::clone(&noted), Arc::clone(&bodies));
+            let (noted, bodies) = (Arc::clone(&noted), Arc::clone(&bodies));
             async move {
                 let (parts, body) = request.into_parts();
                 let path = parts.uri.path().to_owned();
@@ -156,7 +158,7 @@ async fn what_pods_read_is_applied_before_what_reads_it_and_the_status_comes_las
     server.pass().await.unwrap();
     let writes = server.writes();
     assert_eq!(writes.first().unwrap(), "services/alpha");
-    assert_eq!(writes.get(1).unwrap(), "configmaps/alpha-kubeadmconfig");
+    assert_eq!(writes[1], "configmaps/alpha-kubeadmconfig");
     assert_eq!(writes.last().unwrap(), "tenantcontrolplanes/alpha/status");
     assert_eq!(
         writes

@@ -96,7 +96,7 @@ fn service_message(error: &apply::Error) -> String {
         }
         _ => "it is tried again",
     };
-    format!("{}. {remedy}", chain(error))
+    format!("{}; {remedy}", chain(error))
 }
 
 fn store(outcome: &Outcome) -> Option<Finding> {
@@ -132,7 +132,7 @@ fn store(outcome: &Outcome) -> Option<Finding> {
                 }
             },
             format!(
-                "DataStore {}: {message}. {}",
+                "DataStore {}: {message}; {}",
                 store.access.name,
                 fault.remedy()
             ),

@@ -19,6 +19,7 @@ use operator::metrics::Metrics;
 use operator::tenant_control_plane::{Error, reconcile};
 use serde_json::{Value, json};
 
+use super::manifest;
 use super::secure_etcd::SecureEtcd;
 
 /// The time at which tests happen.
@@ -200,4 +201,24 @@ impl Tenant {
 pub(crate) fn status_path(name: &str) -> String {
     let plural = TenantControlPlane::plural(&());
     format!("PATCH /apis/kamaji.clastix.io/v1alpha1/namespaces/default/{plural}/{name}/status")
+}
+
+/// A small tenant control plane, exposed as asked.
+pub(crate) fn named(name: &str, service_type: &str, port: u16) -> TenantControlPlane {
+    manifest(&format!(
+        r"
+apiVersion: kamaji.clastix.io/v1alpha1
+kind: TenantControlPlane
+metadata: {{name: {name}, namespace: default}}
+spec:
+  controlPlane: {{deployment: {{replicas: 1}}, service: {{serviceType: {service_type}}}}}
+  kubernetes: {{version: v1.33.0}}
+  networkProfile: {{port: {port}}}
+"
+    ))
+}
+
+/// One that is reached at its cluster address, so that it comes to be without anybody's help.
+pub(crate) fn cluster_ip_tenant(name: &str) -> TenantControlPlane {
+    named(name, "ClusterIP", 6443)
 }

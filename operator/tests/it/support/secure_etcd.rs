@@ -165,7 +165,7 @@ impl Drop for SecureEtcd {
     }
 }
 
-/// A program from WARREN_KUBE_BIN or the lab's cache.
+/// A program from `WARREN_KUBE_BIN` or the lab's cache.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let named = setting("WARREN_KUBE_BIN").map(PathBuf::from);
     let cache = setting("HOME").map(|home| PathBuf::from(home).join(".cache/warren/programs"));
