@@ -48,7 +48,7 @@ pub fn assess(agents: Agents<'_>) -> Finding {
         );
         return Finding::no(AGENTS, Reason::NoAgentConnected, text);
     }
-    let complaint = pods.iter().find_map(complaint);
+    let complaint = pods.iter().find_map(complaint).or_else(|| starting(pods));
     let (reason, text) = complaint.unwrap_or_else(|| silent(pods.len(), evidence));
     Finding::no(AGENTS, reason, text)
 }
@@ -137,6 +137,26 @@ fn crashed(pod: &str, state: Option<&ContainerState>) -> (Reason, String) {
          addons.konnectivity.agent.extraArgs if one of them is to blame"
     );
     (Reason::CrashLooping, text)
+}
+
+/// No pod has come so far that it could be connected.
+fn starting(pods: &[Pod]) -> Option<(Reason, String)> {
+    let runs = |container: &ContainerStatus| {
+        container
+            .state
+            .as_ref()
+            .is_some_and(|state| state.running.is_some())
+    };
+    let started = pods.iter().any(|pod| {
+        let status = pod.status.as_ref();
+        let containers = status.and_then(|status| status.container_statuses.as_deref());
+        containers.unwrap_or_default().iter().any(runs)
+    });
+    let name = pods.first()?.metadata.name.as_deref().unwrap_or_default();
+    let text = format!(
+        "agent pod {name} is being started by its node; when it stays so, its events in the tenant say what it lacks"
+    );
+    (!started).then_some((Reason::PodsNotReady, text))
 }
 
 /// The pods run and yet none is connected: what the other end knows decides.

@@ -107,8 +107,28 @@ fn a_pod_without_a_node_repeats_the_scheduler() {
 }
 
 #[test]
+fn an_agent_that_is_being_started_is_not_blamed() {
+    let finding = judge(1, &[waiting("ContainerCreating", &json!({}))]);
+    assert_eq!(
+        (finding.verdict, finding.reason),
+        (Verdict::False, Reason::PodsNotReady)
+    );
+    assert!(
+        finding
+            .message
+            .contains("konnectivity-agent-x is being started")
+    );
+}
+
+#[test]
 fn silent_agents_are_explained_by_what_the_other_end_knows() {
-    let running = [pod(&json!({ "conditions": conditions("False") }))];
+    let running = [pod(&json!({
+        "conditions": conditions("False"),
+        "containerStatuses": [{
+            "name": "konnectivity-agent", "image": "r.example/a:1", "imageID": "", "ready": false,
+            "restartCount": 0, "state": { "running": {} },
+        }],
+    }))];
     assert_eq!(judge(1, &running).reason, Reason::NoAgentConnected);
     let refused = Evidence {
         refused: 4,

@@ -77,7 +77,7 @@ fn missing(next: &TenantControlPlaneStatus) -> Option<ConditionType> {
 }
 
 /// Reasons that a cause can have.
-const KNOWN: [Reason; 25] = [
+const KNOWN: [Reason; 26] = [
     Reason::Disabled,
     Reason::Provisioning,
     Reason::Upgrading,
@@ -103,6 +103,7 @@ const KNOWN: [Reason; 25] = [
     Reason::TenantUnreachable,
     Reason::NoAgentConnected,
     Reason::AgentNotAuthenticated,
+    Reason::AdmissionBlocksAgents,
 ];
 
 /// Reasons travel as words; the whole has that of its cause.

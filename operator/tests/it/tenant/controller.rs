@@ -142,7 +142,7 @@ async fn condition_becomes(client: &Client, name: &str, kind: ConditionType, rea
             .and_then(|conditions| find(conditions, kind))
             .is_some_and(|condition| condition.reason == reason)
     });
-    if timeout(PATIENCE, reached).await.is_err() {
+    if timeout(PATIENCE, Box::pin(reached)).await.is_err() {
         let held = tcps(client)
             .get(name)
             .await

@@ -152,24 +152,21 @@ fn agree(our: &TenantObject, their: &DynamicObject) {
 
 /// Rules taken apart: (group, resource, name, verb), sorted.
 fn grants(data: &Value) -> Vec<String> {
-    let mut grants = Vec::new();
-    let list = |value: &Value| {
-        value
-            .as_array()
-            .cloned()
-            .unwrap_or_else(|| vec![Value::Null])
-    };
-    for rule in data["rules"].as_array().unwrap() {
-        for group in list(&rule["apiGroups"]) {
-            for resource in list(&rule["resources"]) {
-                for name in list(&rule["resourceNames"]) {
-                    for verb in list(&rule["verbs"]) {
-                        grants.push(format!("{group} {resource} {name} {verb}"));
-                    }
-                }
-            }
-        }
-    }
+    let rules = data["rules"].as_array().unwrap();
+    let mut grants: Vec<String> = rules
+        .iter()
+        .flat_map(|rule| {
+            let fields = ["apiGroups", "resources", "resourceNames", "verbs"];
+            fields.iter().fold(vec![String::new()], |found, field| {
+                let values = rule[field].as_array().cloned();
+                let values = values.unwrap_or_else(|| vec![Value::Null]);
+                let longer = found
+                    .iter()
+                    .flat_map(|text| values.iter().map(move |value| format!("{text} {value}")));
+                longer.collect()
+            })
+        })
+        .collect();
     grants.sort();
     grants
 }

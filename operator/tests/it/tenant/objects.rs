@@ -27,12 +27,12 @@ async fn a_real_api_server_holds_what_is_wanted_and_is_then_left_alone() {
         "a second pass would write"
     );
 
-    somebody_deletes_the_agent(&client, &all).await;
-    somebody_edits_the_corefile(&client, &all).await;
-    the_signer_signs_cluster_info(&client, &all).await;
-    the_mode_is_switched(&client).await;
-    a_foreign_selector_is_replaced(&client).await;
-    the_addons_go(&client).await;
+    Box::pin(somebody_deletes_the_agent(&client, &all)).await;
+    Box::pin(somebody_edits_the_corefile(&client, &all)).await;
+    Box::pin(the_signer_signs_cluster_info(&client, &all)).await;
+    Box::pin(the_mode_is_switched(&client)).await;
+    Box::pin(a_foreign_selector_is_replaced(&client)).await;
+    Box::pin(the_addons_go(&client)).await;
 }
 
 async fn somebody_deletes_the_agent(client: &Client, addons: &Value) {
