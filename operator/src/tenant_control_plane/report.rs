@@ -287,3 +287,6 @@ fn line(tcp: &TenantControlPlane, status: &TenantControlPlaneStatus) -> TenantLi
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
