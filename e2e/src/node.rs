@@ -77,7 +77,9 @@ pub async fn start_kubelet(machine: &Machine, identity: &[&str]) -> Result<()> {
         "--enforce-node-allocatable=",
         "--container-runtime-endpoint=unix:///run/containerd/containerd.sock",
         "--resolv-conf=/run/node/resolv.conf",
-        "--eviction-hard=imagefs.available<1%,memory.available<1%,nodefs.available<1%,nodefs.inodesFree<1%",
+        // The disk and the memory are those of whoever runs the lab, and may be nearly full.
+        "--eviction-hard=memory.available<50Mi,nodefs.available<50Mi,imagefs.available<50Mi",
+        "--eviction-pressure-transition-period=10s",
         "--image-gc-high-threshold=100",
     ];
     argv.extend(identity);
