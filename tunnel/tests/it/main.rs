@@ -1,4 +1,5 @@
 //! One test binary per crate: it links once.
+#![cfg(test)]
 
 mod agent_process;
 mod agent_servers;

@@ -174,6 +174,19 @@ fn numbers(request: [u8; 16]) -> [usize; 2] {
     [number(0), number(8)].map(|n| usize::try_from(n).unwrap())
 }
 
+/// A refused dial, one that is dropped, one that is closed, or one that carries bytes.
+async fn one_of_four(client: usize, round: usize, pair: Arc<Pair>, [refused, echo]: [String; 2]) {
+    match client % 4 {
+        0 => drop(pair.dial(&refused).await.err().unwrap()),
+        1 => drop(pair.dial(&echo).await.unwrap()),
+        2 => pair.dial(&echo).await.unwrap().close().await,
+        _ => {
+            let mut client = pair.dial(&echo).await.unwrap();
+            client.echo(&bytes(round, 50_000)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_left_of_connections_that_are_over() {
     for mode in BOTH {
@@ -188,17 +201,7 @@ async fn nothing_is_left_of_connections_that_are_over() {
             for client in 0..20 {
                 let (pair, echo, refused) =
                     (Arc::clone(&pair), echo.address.clone(), refused.clone());
-                clients.spawn(async move {
-                    match client % 4 {
-                        0 => drop(pair.dial(&refused).await.err().unwrap()),
-                        1 => drop(pair.dial(&echo).await.unwrap()),
-                        2 => pair.dial(&echo).await.unwrap().close().await,
-                        _ => {
-                            let mut client = pair.dial(&echo).await.unwrap();
-                            client.echo(&bytes(round, 50_000)).await;
-                        }
-                    }
-                });
+                clients.spawn(one_of_four(client, round, pair, [refused, echo]));
             }
             timeout(2 * SOON, clients.join_all()).await.unwrap();
         }

@@ -24,7 +24,7 @@ async fn flood(mut socket: TcpStream) {
 /// Never reads.
 async fn deaf(socket: TcpStream) {
     let _held = socket;
-    sleep(Duration::from_secs(3600)).await;
+    sleep(Duration::from_hours(1)).await;
 }
 
 /// Echoes on a connection that stands, and on fresh ones, for as long as `until` takes.
@@ -91,7 +91,7 @@ async fn endpoints_that_stop_reading_are_closed_alone() {
             let mut client = pair.dial(&silent.address).await.unwrap();
             writers.spawn(async move {
                 let block = vec![0x79; 64 * 1024];
-                while client.send(&block).await.is_ok() {}
+                client.send_for_ever(&block).await;
                 client
             });
         }

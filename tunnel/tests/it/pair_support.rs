@@ -25,6 +25,8 @@ use tunnel::{agent, flags, h2_limits};
 
 /// Long enough for whatever should happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// The newest dial of all frontends.
+static LAST: AtomicUsize = AtomicUsize::new(1);
 const READY: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +206,11 @@ impl Client {
         }
     }
 
+    /// Sends until nothing is taken any more.
+    pub(crate) async fn send_for_ever(&mut self, data: &[u8]) {
+        while self.send(data).await.is_ok() {}
+    }
+
     /// Some bytes; empty at the end.
     pub(crate) async fn receive(&mut self) -> Bytes {
         match self {
@@ -301,7 +308,6 @@ impl GrpcClient {
             .send_request(request.body(()).unwrap(), false)
             .unwrap();
         let mut writer = PacketWriter::new(stream);
-        static LAST: AtomicUsize = AtomicUsize::new(1);
         let dial = DialId(i64::try_from(LAST.fetch_add(1, Ordering::Relaxed)).unwrap());
         let (protocol, address) = ("tcp".to_owned(), address.to_owned());
         writer
