@@ -2,7 +2,7 @@
 //! work on the same tenants.
 //!
 //! [`Elector`] decides and knows no network: in, what the Lease says and how long ago *we* saw it change (clocks of
-//! two machines are never compared); out, what to do. [`hold`] carries it out. Losing the Lease ends the process:
+//! two machines are never compared); out, what to do. [`Holder`] carries it out. Losing the Lease ends the process:
 //! that is the only stop that certainly stops everything.
 
 use std::time::Duration;

@@ -6,7 +6,7 @@
 //!  the leader      definitions ─► DataStore controller, TenantControlPlane controller, tenant side
 //! ```
 //!
-//! The wiring of watches is in [`watches`].
+//! The wiring of watches is in `watches`.
 
 use std::sync::Arc;
 

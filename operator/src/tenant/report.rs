@@ -1,4 +1,4 @@
-//! Step 6 inside a tenant: what users read back. [`status`] is pure; [`write`] is one patch, when something changed.
+//! Step 6 inside a tenant: what users read back. [`status`] is pure; [`write()`] is one patch, when something changed.
 //!
 //! Server-side apply under a manager of its own: this controller owns three conditions, the addons and kubeadm's
 //! phases, the management side the rest, and neither disturbs the other.
