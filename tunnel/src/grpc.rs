@@ -97,7 +97,7 @@ impl<P: Packet> PacketReader<P> {
     /// The stream is of no use any more.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<P>, StreamError>> {
         loop {
-            if let Some(packet) = self.decoder.next()? {
+            if let Some(packet) = self.decoder.next_packet()? {
                 return Poll::Ready(Ok(Some(packet)));
             }
             if let Some(piece) = ready!(self.body.poll_data(cx)) {

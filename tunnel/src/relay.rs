@@ -147,9 +147,10 @@ impl Reads {
             few if few * 4 < asked => (asked / 2).max(SMALLEST),
             _ => asked,
         };
-        let data = match count * 2 < asked {
-            true => Bytes::copy_from_slice(&buffer),
-            false => buffer.freeze(),
+        let data = if count * 2 < asked {
+            Bytes::copy_from_slice(&buffer)
+        } else {
+            buffer.freeze()
         };
         Poll::Ready(Ok(data))
     }

@@ -15,7 +15,7 @@ use tunnel::protocol::table::{AgentTable, Answer, Request, ServerTable};
 use tunnel::server::connect_request as head;
 
 /// What is decoded can be encoded, and is the same again.
-pub fn packet(bytes: &[u8]) {
+pub(super) fn packet(bytes: &[u8]) {
     let Ok(Some(packet)) = AnyPacket::decode(Bytes::copy_from_slice(bytes)) else {
         return;
     };
@@ -25,7 +25,7 @@ pub fn packet(bytes: &[u8]) {
 }
 
 /// How a stream is cut changes nothing. The first byte says where.
-pub fn framing(bytes: &[u8]) {
+pub(super) fn framing(bytes: &[u8]) {
     let Some((&cut, stream)) = bytes.split_first() else {
         return;
     };
@@ -42,7 +42,7 @@ fn decode(stream: &[u8], piece: usize) -> (Vec<u8>, String) {
     for piece in stream.chunks(piece.max(1)) {
         decoder.push(Bytes::copy_from_slice(piece));
         loop {
-            match decoder.next() {
+            match decoder.next_packet() {
                 Ok(Some(packet)) => join(&mut out, packet),
                 Ok(None) => break,
                 Err(error) => {
@@ -85,7 +85,7 @@ fn join(out: &mut Vec<FromAgent>, packet: FromAgent) {
 }
 
 /// Each dial and each connection ends once, at both ends. Two bytes are one event.
-pub fn table(bytes: &[u8]) {
+pub(super) fn table(bytes: &[u8]) {
     server_table(bytes);
     agent_table(bytes);
 }
@@ -204,7 +204,7 @@ fn agent_table(bytes: &[u8]) {
 }
 
 /// The adaptor in front of h2: no panic, no memory without bound, and cuts change nothing.
-pub fn authority(bytes: &[u8]) {
+pub(super) fn authority(bytes: &[u8]) {
     let Some((&cut, stream)) = bytes.split_first() else {
         return;
     };
@@ -227,7 +227,7 @@ fn scan(stream: &[u8], piece: usize) -> Result<Vec<u8>, String> {
 }
 
 /// The head of a CONNECT request: what is accepted stays accepted with more behind it.
-pub fn connect_request(bytes: &[u8]) {
+pub(super) fn connect_request(bytes: &[u8]) {
     let Ok(Some(request)) = head::parse(bytes) else {
         return;
     };

@@ -21,7 +21,7 @@ const END_HEADERS: u8 = 0x04;
 const PADDED: u8 = 0x08;
 const PRIORITY: u8 = 0x20;
 
-/// Frames without END_HEADERS that one block may have; more is an attack on our time.
+/// Frames without `END_HEADERS` that one block may have; more is an attack on our time.
 const MAX_FRAGMENTS: usize = 64;
 
 /// Why the connection cannot go on.

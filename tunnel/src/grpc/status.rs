@@ -217,9 +217,12 @@ fn escape(message: &str) -> Cow<'_, str> {
     }
     message
         .bytes()
-        .map(|byte| match is_plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
+        .map(|byte| {
+            if is_plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
         })
         .collect::<String>()
         .into()

@@ -87,7 +87,7 @@ impl<P: Packet> Decoder<P> {
     ///
     /// # Errors
     /// The stream must be ended; see [`FramingError`].
-    pub fn next(&mut self) -> Result<Option<P>, FramingError> {
+    pub fn next_packet(&mut self) -> Result<Option<P>, FramingError> {
         loop {
             match self.state {
                 State::Prefix if self.have < PREFIX => return Ok(None),
@@ -135,7 +135,7 @@ impl<P: Packet> Decoder<P> {
     pub const fn finish(&self) -> Result<(), FramingError> {
         match self.state {
             State::Prefix if self.have == 0 => Ok(()),
-            _ => Err(FramingError::Truncated),
+            State::Prefix | State::Message(_) | State::Payload(..) => Err(FramingError::Truncated),
         }
     }
 

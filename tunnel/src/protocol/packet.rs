@@ -51,7 +51,7 @@ macro_rules! requests {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum $name {
-            /// DIAL_REQ: open a connection.
+            /// `DIAL_REQ`: open a connection.
             Dial {
                 /// The dialling side's name for the dial.
                 dial: DialId,
@@ -60,7 +60,7 @@ macro_rules! requests {
                 /// `host:port`.
                 address: String,
             },
-            /// DIAL_CLS: nobody waits for this dial any more.
+            /// `DIAL_CLS`: nobody waits for this dial any more.
             CancelDial {
                 /// Which dial.
                 dial: DialId,
@@ -72,7 +72,7 @@ macro_rules! requests {
                 /// The bytes.
                 data: Bytes,
             },
-            /// CLOSE_REQ: close the connection and say so.
+            /// `CLOSE_REQ`: close the connection and say so.
             Close {
                 /// Which connection.
                 id: ConnectId,
@@ -129,21 +129,21 @@ requests!(
 /// What an agent sends to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromAgent {
-    /// DIAL_RSP without error: the connection is open.
+    /// `DIAL_RSP` without error: the connection is open.
     Dialled {
         /// The dial that is answered.
         dial: DialId,
         /// The connection's name from now on.
         id: ConnectId,
     },
-    /// DIAL_RSP with an error.
+    /// `DIAL_RSP` with an error.
     DialFailed {
         /// The dial that is answered.
         dial: DialId,
         /// Go's error text; it reaches the user.
         error: String,
     },
-    /// DIAL_CLS: the agent gave the dial up.
+    /// `DIAL_CLS`: the agent gave the dial up.
     CancelDial {
         /// Which dial.
         dial: DialId,
@@ -155,7 +155,7 @@ pub enum FromAgent {
         /// The bytes.
         data: Bytes,
     },
-    /// CLOSE_RSP: the connection is over.
+    /// `CLOSE_RSP`: the connection is over.
     Closed {
         /// Which connection.
         id: ConnectId,
@@ -169,14 +169,14 @@ pub enum FromAgent {
 /// What a server's gRPC frontend sends to kube-apiserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToFrontend {
-    /// DIAL_RSP without error: the connection is open.
+    /// `DIAL_RSP` without error: the connection is open.
     Dialled {
         /// The dial that is answered.
         dial: DialId,
         /// The connection's name from now on.
         id: ConnectId,
     },
-    /// DIAL_RSP with an error.
+    /// `DIAL_RSP` with an error.
     DialFailed {
         /// The dial that is answered.
         dial: DialId,
@@ -190,7 +190,7 @@ pub enum ToFrontend {
         /// The bytes.
         data: Bytes,
     },
-    /// CLOSE_RSP: the connection is over.
+    /// `CLOSE_RSP`: the connection is over.
     Closed {
         /// Which connection.
         id: ConnectId,

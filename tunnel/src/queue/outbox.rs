@@ -74,7 +74,7 @@ struct Queued<P> {
 #[derive(Debug)]
 pub struct Lane<P> {
     outbox: Outbox<P>,
-    lane: u64,
+    number: u64,
     room: Arc<Notify>,
 }
 
@@ -148,7 +148,7 @@ impl<P: Packet> Outbox<P> {
         });
         Lane {
             outbox: self.clone(),
-            lane,
+            number: lane,
             room,
         }
     }
@@ -231,17 +231,17 @@ impl<P: Packet> Lane<P> {
                 }
                 let lane = waiting
                     .lanes
-                    .get_mut(&self.lane)
+                    .get_mut(&self.number)
                     .filter(|lane| lane.last.is_none());
                 let lane = lane.ok_or(Gone)?;
                 if lane.bytes < LANE {
-                    let was_idle = lane.chunks.is_empty();
+                    let begins = lane.chunks.is_empty() && !data.is_empty();
                     if !data.is_empty() {
                         lane.bytes += data.len();
                         lane.chunks.push_back(data);
-                        if was_idle {
-                            waiting.turns.push_back(self.lane);
-                        }
+                    }
+                    if begins {
+                        waiting.turns.push_back(self.number);
                     }
                     drop(waiting);
                     self.outbox.shared.work.notify_one();
@@ -263,11 +263,11 @@ impl<P: Packet> Lane<P> {
             }
             let lane = waiting
                 .lanes
-                .get_mut(&self.lane)
+                .get_mut(&self.number)
                 .filter(|lane| lane.last.is_none());
             let lane = lane.ok_or(Gone)?;
             if lane.chunks.is_empty() {
-                waiting.lanes.remove(&self.lane);
+                waiting.lanes.remove(&self.number);
                 waiting.control.push_back(last);
             } else {
                 lane.last = Some(last);
@@ -281,7 +281,7 @@ impl<P: Packet> Lane<P> {
     /// finished already is ended all the same, and says its last word only once.
     pub fn abort(&self, last: Option<P>) {
         self.outbox.change(|waiting| {
-            if waiting.remove(self.lane).is_some()
+            if waiting.remove(self.number).is_some()
                 && waiting.end == End::Open
                 && let Some(last) = last
             {
@@ -296,10 +296,10 @@ impl<P> Drop for Lane<P> {
         let mut waiting = self.outbox.waiting();
         let is_finished = waiting
             .lanes
-            .get(&self.lane)
+            .get(&self.number)
             .is_some_and(|lane| lane.last.is_some());
         if !is_finished {
-            waiting.remove(self.lane);
+            waiting.remove(self.number);
         }
     }
 }

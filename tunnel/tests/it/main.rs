@@ -1,6 +1,8 @@
 //! One test binary per crate: it links once.
 #![cfg(test)]
 
+#![cfg(test)]
+
 mod agent_process;
 mod agent_servers;
 mod agent_streams;

@@ -20,7 +20,7 @@ fn decode(bytes: &[u8], sizes: &[usize]) -> Result<Vec<FromAgent>, FramingError>
     while !rest.is_empty() {
         let size = sizes.next().copied().unwrap_or(1).clamp(1, rest.len());
         decoder.push(rest.split_to(size));
-        while let Some(packet) = decoder.next()? {
+        while let Some(packet) = decoder.next_packet()? {
             packets.push(packet);
         }
     }
@@ -85,12 +85,12 @@ fn large_data_passes_through_as_it_arrives() {
     let bytes = Bytes::from(bytes_of(&[data]));
     let mut decoder = Decoder::<FromAgent>::default();
     decoder.push(bytes.slice(..100));
-    let Some(FromAgent::Data { data, .. }) = decoder.next().unwrap() else {
+    let Some(FromAgent::Data { data, .. }) = decoder.next_packet().unwrap() else {
         panic!("a piece")
     };
     assert!(!data.is_empty());
     assert!(bytes.as_ptr_range().contains(&data.as_ptr()), "not copied");
-    assert_eq!(decoder.next(), Ok(None));
+    assert_eq!(decoder.next_packet(), Ok(None));
     assert_eq!(decoder.finish(), Err(FramingError::Truncated));
 }
 
@@ -131,11 +131,11 @@ fn largest_message_is_taken() {
         data: payload.clone(),
     };
     let mut decoder = Decoder::<ToAgent>::default();
-    frame(packet)
-        .into_iter()
-        .for_each(|part| decoder.push(part));
+    for part in frame(packet) {
+        decoder.push(part);
+    }
     let mut received = 0;
-    while let Some(packet) = decoder.next().unwrap() {
+    while let Some(packet) = decoder.next_packet().unwrap() {
         let ToAgent::Data { data, .. } = packet else {
             panic!("DATA")
         };

@@ -16,25 +16,25 @@ use crate::protocol::id::{ConnectId, DialId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are documented at the directions")]
 pub enum AnyPacket {
-    /// DIAL_REQ.
+    /// `DIAL_REQ`.
     DialReq {
         dial: DialId,
         protocol: String,
         address: String,
     },
-    /// DIAL_RSP.
+    /// `DIAL_RSP`.
     DialRsp {
         dial: DialId,
         id: ConnectId,
         error: String,
     },
-    /// DIAL_CLS.
+    /// `DIAL_CLS`.
     DialCls { dial: DialId },
     /// DATA.
     Data { id: ConnectId, data: Bytes },
-    /// CLOSE_REQ.
+    /// `CLOSE_REQ`.
     CloseReq { id: ConnectId },
-    /// CLOSE_RSP.
+    /// `CLOSE_RSP`.
     CloseRsp { id: ConnectId, error: String },
     /// DRAIN.
     Drain,

@@ -84,8 +84,8 @@ fn empty_message_is_a_dial_of_nothing() {
     let empty = ToAgent::decode(Bytes::new()).unwrap();
     let nothing = ToAgent::Dial {
         dial: DialId(0),
-        protocol: "".into(),
-        address: "".into(),
+        protocol: String::new(),
+        address: String::new(),
     };
     assert_eq!(empty, Some(nothing));
 }

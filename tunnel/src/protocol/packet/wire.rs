@@ -66,6 +66,7 @@ pub(super) struct DialResponse {
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
+#[expect(clippy::struct_field_names, reason = "the wire's names")]
 pub(super) struct Data {
     #[prost(int64, tag = "1")]
     pub(super) connect_id: i64,

@@ -52,7 +52,7 @@ pub enum Request<C> {
         /// The bytes.
         data: Bytes,
     },
-    /// A connection is to be closed; it is out of the table. CLOSE_RSP must be sent behind what was
+    /// A connection is to be closed; it is out of the table. `CLOSE_RSP` must be sent behind what was
     /// read from the endpoint.
     Close {
         /// Its name.

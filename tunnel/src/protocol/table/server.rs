@@ -17,7 +17,7 @@ pub struct ServerTable<W, C> {
     last_dial: i64,
     dialling: BTreeMap<DialId, W>,
     open: BTreeMap<ConnectId, C>,
-    /// What still comes for these is dropped; each got one CLOSE_REQ.
+    /// What still comes for these is dropped; each got one `CLOSE_REQ`.
     closing: BTreeSet<ConnectId>,
 }
 
@@ -45,7 +45,7 @@ pub enum Answer<W, C> {
         /// Who waited.
         waiter: W,
     },
-    /// An answer to a dial that nobody waits for; `close` is what CLOSE_REQ must be sent for.
+    /// An answer to a dial that nobody waits for; `close` is what `CLOSE_REQ` must be sent for.
     Unwanted {
         /// The connection that was opened in vain.
         close: Option<ConnectId>,
@@ -59,7 +59,7 @@ pub enum Answer<W, C> {
         /// The bytes.
         data: Bytes,
     },
-    /// The first bytes for a connection that does not exist: CLOSE_REQ must be sent.
+    /// The first bytes for a connection that does not exist: `CLOSE_REQ` must be sent.
     Unknown {
         /// Its name.
         close: ConnectId,
@@ -105,7 +105,7 @@ impl<W, C> Default for ServerTable<W, C> {
 }
 
 impl<W, C: Clone> ServerTable<W, C> {
-    /// Somebody wants a connection: DIAL_REQ must be sent with this id.
+    /// Somebody wants a connection: `DIAL_REQ` must be sent with this id.
     pub fn dial(&mut self, waiter: W) -> DialId {
         self.last_dial += 1;
         let dial = DialId(self.last_dial);
@@ -113,12 +113,12 @@ impl<W, C: Clone> ServerTable<W, C> {
         dial
     }
 
-    /// Nobody waits any more. If the dial was not answered yet, DIAL_CLS must be sent.
+    /// Nobody waits any more. If the dial was not answered yet, `DIAL_CLS` must be sent.
     pub fn give_up(&mut self, dial: DialId) -> Option<W> {
         self.dialling.remove(&dial)
     }
 
-    /// We close a connection. If it was open, CLOSE_REQ must be sent.
+    /// We close a connection. If it was open, `CLOSE_REQ` must be sent.
     pub fn close(&mut self, id: ConnectId) -> Option<C> {
         let connection = self.open.remove(&id)?;
         self.closing.insert(id);

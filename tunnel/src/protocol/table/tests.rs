@@ -63,9 +63,10 @@ fn transitions_of_the_server() {
         for packet in &packets {
             let mut table = server_at(stage);
             let answer = table.receive(packet.clone(), |id| id);
-            let name = match packet {
-                FromAgent::DialFailed { .. } => "DIAL_RSP with error",
-                other => other.name(),
+            let name = if matches!(packet, FromAgent::DialFailed { .. }) {
+                "DIAL_RSP with error"
+            } else {
+                packet.name()
             };
             let again = table.receive(
                 FromAgent::Data {
