@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::pedantic,
+    clippy::derive_partial_eq_without_eq,
     clippy::allow_attributes_without_reason,
     unreachable_pub,
     unused_qualifications,

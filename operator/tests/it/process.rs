@@ -21,7 +21,7 @@ use crate::support::management::{cluster_ip_tenant, data_store};
 use crate::support::secure_etcd::SecureEtcd;
 
 /// Nothing here takes longer, also on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One operator, in this process.
 struct Operator {

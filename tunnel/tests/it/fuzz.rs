@@ -1,7 +1,6 @@
 //! Replays the fuzz corpus: what was found once stays found.
 
 #[path = "../../fuzz/src/lib.rs"]
-#[expect(unreachable_pub, reason = "it is a crate of its own, too")]
 mod targets;
 
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! One test binary per crate: it links once.
 #![cfg(test)]
 
-#![cfg(test)]
-
 mod agent_process;
 mod agent_servers;
 mod agent_streams;

@@ -296,7 +296,6 @@ pub(crate) struct GrpcClient {
 
 impl GrpcClient {
     async fn dial(socket: &PathBuf, address: &str) -> Result<Self, String> {
-        static LAST: AtomicUsize = AtomicUsize::new(1);
         let stream = UnixStream::connect(socket).await.unwrap();
         let (sender, connection) = h2_limits::client().handshake(stream).await.unwrap();
         let mut driving = JoinSet::new();

@@ -39,15 +39,6 @@ fn edits() -> Vec<Value> {
         named("additionalContainers", json!([{"name": "added"}])),
         named("additionalVolumes", volumes.clone()),
     ];
-    for image in [
-        "registry",
-        "apiServerImage",
-        "controllerManagerImage",
-        "schedulerImage",
-        "tagSuffix",
-    ] {
-        edits.push(named("registrySettings", json!({image: "added"})));
-    }
     for part in ["labels", "annotations"] {
         edits.push(named("additionalMetadata", metadata(part)));
         edits.push(named("podAdditionalMetadata", metadata(part)));
@@ -68,8 +59,24 @@ fn edits() -> Vec<Value> {
             edits.push(named("probes", json!({probe: timing})));
         }
     }
+    edits.extend(images());
     edits.extend(elsewhere());
     edits
+}
+
+/// The same, for each part of the images' names.
+fn images() -> Vec<Value> {
+    let parts = [
+        "registry",
+        "apiServerImage",
+        "controllerManagerImage",
+        "schedulerImage",
+        "tagSuffix",
+    ];
+    parts
+        .iter()
+        .map(|part| json!({"controlPlane": {"deployment": {"registrySettings": {*part: "added"}}}}))
+        .collect()
 }
 
 /// The same, outside of the Deployment's own part.
