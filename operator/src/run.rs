@@ -9,6 +9,7 @@
 //! The wiring of watches is in `watches`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use jiff::Timestamp;
@@ -31,6 +32,9 @@ mod shutdown;
 mod watches;
 
 pub use shutdown::{Shutdown, Trigger};
+
+/// Passes that run when the end is asked for have this long; a pod has 30 s.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Why the program ended.
 #[derive(Debug, thiserror::Error)]
@@ -185,13 +189,23 @@ async fn lead(
         () = shutdown.asked() => return Ok(()),
     }
     let ended = tokio::select! {
-        ended = work(settings, client, metrics, shutdown) => ended,
+        ended = work(settings, client, metrics, shutdown.clone()) => ended,
         lost = holder.keep() => lost.map_err(RunError::from),
+        () = overdue(shutdown.clone()) => Ok(()),
     };
     if ended.is_ok() {
         holder.release().await;
     }
     ended
+}
+
+/// Waits until an end that was asked for is overdue: the Lease is given back before the pod is killed.
+async fn overdue(shutdown: Shutdown) {
+    shutdown.asked_owned().await;
+    tokio::time::sleep(GRACE).await;
+    tracing::warn!(
+        "some passes did not end in time; they are dropped, and done again by who comes next"
+    );
 }
 
 /// The definitions, then the three controllers. Each ends when shutdown is asked for and its running passes are done.

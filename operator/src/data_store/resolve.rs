@@ -1,11 +1,14 @@
 //! From references to bytes: in, the spec of a `DataStore`; out, certificates and keys that were read, or which of them
 //! is missing.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::api::DataStore;
-use crate::api::data_store::{ContentRef, Driver, TlsConfig};
+use crate::api::data_store::{ContentRef, Driver, SecretReference, TlsConfig};
 use crate::etcd::TlsMaterial;
 use crate::pki::KeyPair;
 use crate::tenant_control_plane::observed::DataStoreAccess;
@@ -93,31 +96,31 @@ pub async fn resolve(client: &Client, store: &DataStore) -> Result<Resolved, Err
     }
     let empty = TlsConfig::default();
     let tls = spec.tls_config.as_ref().unwrap_or(&empty);
-    let authority = read(
-        client,
-        "spec.tlsConfig.certificateAuthority.certificate",
-        Some(&tls.certificate_authority.certificate),
-    )
-    .await?;
-    let authority_key = read(
-        client,
-        "spec.tlsConfig.certificateAuthority.privateKey",
-        tls.certificate_authority.private_key.as_ref(),
-    )
-    .await?;
     let pair = tls.client_certificate.as_ref();
-    let certificate = read(
+    let mut reader = Reader {
         client,
-        "spec.tlsConfig.clientCertificate.certificate",
-        pair.map(|pair| &pair.certificate),
-    )
-    .await?;
-    let key = read(
-        client,
-        "spec.tlsConfig.clientCertificate.privateKey",
-        pair.map(|pair| &pair.private_key),
-    )
-    .await?;
+        secrets: BTreeMap::new(),
+    };
+    let authority = &tls.certificate_authority;
+    let certificate = Some(&authority.certificate);
+    let key = authority.private_key.as_ref();
+    let authority = reader
+        .read(
+            "spec.tlsConfig.certificateAuthority.certificate",
+            certificate,
+        )
+        .await?;
+    let authority_key = reader
+        .read("spec.tlsConfig.certificateAuthority.privateKey", key)
+        .await?;
+    let certificate = pair.map(|pair| &pair.certificate);
+    let certificate = reader
+        .read("spec.tlsConfig.clientCertificate.certificate", certificate)
+        .await?;
+    let key = pair.map(|pair| &pair.private_key);
+    let key = reader
+        .read("spec.tlsConfig.clientCertificate.privateKey", key)
+        .await?;
     Ok(Resolved {
         tls: TlsMaterial {
             authority: authority.clone().into_bytes(),
@@ -133,57 +136,82 @@ pub async fn resolve(client: &Client, store: &DataStore) -> Result<Resolved, Err
     })
 }
 
-async fn read(
-    client: &Client,
-    field: &'static str,
-    content: Option<&ContentRef>,
-) -> Result<String, Error> {
-    let content = content.ok_or(Error::Empty { field })?;
-    let bytes = match (&content.content, &content.secret_reference) {
-        (Some(bytes), _) if !bytes.0.is_empty() => bytes.0.clone(),
-        (_, Some(reference)) => {
-            let (Some(name), Some(namespace)) =
-                (reference.name.clone(), reference.namespace.clone())
-            else {
-                return Err(Error::Empty { field });
-            };
-            let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-            let secret = match secrets.get_opt(&name).await {
-                Ok(Some(secret)) => secret,
-                Ok(None) => {
-                    return Err(Error::NoSecret {
+/// Reads each Secret once: the parts of a store are usually in one.
+struct Reader<'a> {
+    client: &'a Client,
+    secrets: BTreeMap<(String, String), Secret>,
+}
+
+impl Reader<'_> {
+    async fn read(
+        &mut self,
+        field: &'static str,
+        content: Option<&ContentRef>,
+    ) -> Result<String, Error> {
+        let content = content.ok_or(Error::Empty { field })?;
+        let bytes = match (&content.content, &content.secret_reference) {
+            (Some(bytes), _) if !bytes.0.is_empty() => bytes.0.clone(),
+            (_, Some(reference)) => self.look_up(field, reference).await?,
+            _ => return Err(Error::Empty { field }),
+        };
+        String::from_utf8(bytes).map_err(|_not_text| Error::NotText { field })
+    }
+
+    async fn look_up(
+        &mut self,
+        field: &'static str,
+        reference: &SecretReference,
+    ) -> Result<Vec<u8>, Error> {
+        let (Some(name), Some(namespace)) = (reference.name.clone(), reference.namespace.clone())
+        else {
+            return Err(Error::Empty { field });
+        };
+        let secret = self.secret(field, &namespace, &name).await?;
+        let data = secret.data.clone().unwrap_or_default();
+        let Some(bytes) = data.get(&reference.key_path) else {
+            let present = data
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let key = reference.key_path.clone();
+            return Err(Error::NoKey {
+                field,
+                namespace,
+                name,
+                key,
+                present,
+            });
+        };
+        Ok(bytes.0.clone())
+    }
+
+    async fn secret(
+        &mut self,
+        field: &'static str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<&Secret, Error> {
+        match self.secrets.entry((namespace.to_owned(), name.to_owned())) {
+            Entry::Occupied(read) => Ok(read.into_mut()),
+            Entry::Vacant(unread) => {
+                let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+                let (namespace, name) = (namespace.to_owned(), name.to_owned());
+                match api.get_opt(&name).await {
+                    Ok(Some(secret)) => Ok(unread.insert(secret)),
+                    Ok(None) => Err(Error::NoSecret {
                         field,
                         namespace,
                         name,
-                    });
-                }
-                Err(source) => {
-                    return Err(Error::Read {
+                    }),
+                    Err(source) => Err(Error::Read {
                         field,
                         namespace,
                         name,
                         source: Box::new(source),
-                    });
+                    }),
                 }
-            };
-            let data = secret.data.unwrap_or_default();
-            let Some(bytes) = data.get(&reference.key_path) else {
-                let present = data
-                    .keys()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                return Err(Error::NoKey {
-                    field,
-                    namespace,
-                    name,
-                    key: reference.key_path.clone(),
-                    present,
-                });
-            };
-            bytes.0.clone()
+            }
         }
-        _ => return Err(Error::Empty { field }),
-    };
-    String::from_utf8(bytes).map_err(|_not_text| Error::NotText { field })
+    }
 }

@@ -118,7 +118,8 @@ impl Error {
             Self::Call { source, .. } if is_tls(source.as_ref()) => Fault::Tls,
             Self::Call { source, .. } => match source.code() {
                 Code::PermissionDenied | Code::Unauthenticated => Fault::Unauthorized,
-                Code::Unavailable | Code::DeadlineExceeded => Fault::Unreachable,
+                // A call that took too long, or whose connection broke, is cancelled on our side.
+                Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Fault::Unreachable,
                 _ => Fault::Refused,
             },
         }
@@ -214,6 +215,7 @@ mod tests {
     #[test]
     fn an_answer_of_etcd_is_sorted_by_its_code() {
         assert_eq!(call(Code::Unavailable).fault(), Fault::Unreachable);
+        assert_eq!(call(Code::Cancelled).fault(), Fault::Unreachable);
         assert_eq!(call(Code::Unauthenticated).fault(), Fault::Unauthorized);
         assert_eq!(call(Code::ResourceExhausted).fault(), Fault::Refused);
     }

@@ -248,6 +248,33 @@ async fn a_server_that_is_busy_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test]
+async fn a_list_that_expired_is_read_again_later_and_nothing_is_made_meanwhile() {
+    let server = Server::start(tcp(), |method, path| {
+        let is_list = *method == Method::GET && path.ends_with("/secrets");
+        if is_list {
+            refusal(
+                410,
+                "Expired",
+                "the provided continue parameter is too old",
+                0,
+            )
+        } else {
+            None
+        }
+    });
+    let error = server.pass().await.unwrap_err();
+    assert_eq!(error.as_str(), "observe_failed");
+    let action = error_policy(Arc::new(tcp()), &error, Arc::clone(&server.ctx));
+    assert_eq!(action, Action::requeue(Duration::from_secs(1)));
+    assert_eq!(
+        server.writes(),
+        ["tenantcontrolplanes/alpha/status"],
+        "an authority that was not seen is not made anew"
+    );
+    assert!(server.told("Progressing").1.contains("too old (410)"));
+}
+
+#[tokio::test]
 async fn failures_wait_longer_each_time_and_success_starts_over() {
     let server = Server::start(tcp(), |method, path| {
         let fails = *method == Method::PATCH && path.ends_with("/services/alpha");
