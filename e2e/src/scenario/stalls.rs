@@ -14,6 +14,7 @@ use crate::scenario::agents::tunnel_works;
 
 const STOPPED: usize = 3;
 const FRESH: usize = 50;
+const ROUNDS: usize = 3;
 /// The reference's wire has no credits: a full connection may hold up the shared stream until it has stood still for
 /// half a second, and is then closed. Three of them, one after the other, are found within this time,
 const FOUND: Duration = Duration::from_secs(4);
@@ -99,15 +100,20 @@ async fn stop_exec(demo: &Demo) -> Result<Child> {
     Ok(client)
 }
 
-/// The 99th percentile over fresh connections, one after the other.
+/// The 99th percentile over fresh connections, one after the other: the best of a few rounds, for a tunnel that is held
+/// up is so in each of them, and a machine that does something else is not.
 async fn slowest(demo: &Demo) -> Result<Duration> {
     let client = demo.cluster.client().await?;
-    let mut times = Vec::new();
-    for _ in 0..FRESH {
-        times.push(fresh(&client).await?);
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let mut times = Vec::new();
+        for _ in 0..FRESH {
+            times.push(fresh(&client).await?);
+        }
+        times.sort();
+        best = best.min(times.get(FRESH * 99 / 100).copied().unwrap_or_default());
     }
-    times.sort();
-    Ok(times.get(FRESH * 99 / 100).copied().unwrap_or_default())
+    Ok(best)
 }
 
 /// The slowest of the fresh connections while clients are being found to stand still.
