@@ -8,7 +8,7 @@
 //! write, passes untouched.
 //!
 //! In: the bytes of one frontend connection. Out: the same bytes, with legal header blocks.
-//! Its memory is bounded: one header block ([`block::LIMIT`]) and one read of h2.
+//! Its memory is bounded: one header block of 16 KiB and one read of h2.
 
 mod block;
 mod scanner;

@@ -1,4 +1,56 @@
-//! The tunnel.
+//! The tunnel: kube-apiserver reaches nodes that nobody can dial.
+//!
+//! Two programs, one crate. `konnectivity-server` stands beside kube-apiserver, `konnectivity-agent`
+//! in the tenant's network. Agents dial out to every server and hold one gRPC stream to each; on it
+//! a server asks for connections and both send their bytes. Both ends speak the wire of the
+//! reference (sigs.k8s.io/apiserver-network-proxy), so either can be paired with it.
+//!
+//! ```text
+//!  kube-apiserver                                                             kubelet, pod, webhook
+//!       │ gRPC, or HTTP CONNECT (Unix socket, TLS)                                      ▲ TCP
+//!       ▼                                                                               │
+//!  server::frontend ── dial ──► server::backends ── DIAL_REQ ─► agent::session ─► agent::dial
+//!       │                          (a strategy picks an agent)         │                │
+//!       │   ◄────────── Connection ◄────────── DIAL_RSP ◄──────────────┘           TcpStream
+//!       ▼                                                                               │
+//!   Lane ─► Outbox ═► PacketWriter ══ one gRPC stream ══► PacketReader ═► Inbox ═► relay::write
+//!   Inbox ◄═ PacketReader ◄══════════ of an agent ═══════ PacketWriter ◄═ Outbox ◄─ relay::read
+//! ```
+//!
+//! A byte is read from a socket into a [`bytes::Bytes`] once, and after that only reference counts
+//! move until another socket takes it.
+//!
+//! # Reading order
+//!
+//! [`protocol`] says what the wire means, pure: packets, [tables](protocol::table) of connections,
+//! the rules of [standing still](protocol::budget). [`queue`] and [`relay`] carry bytes by them.
+//! [`grpc`], [`h2_limits`], [`authority`] and [`tls`] are the transport. [`server`] and [`agent`]
+//! put these together; [`admin`], [`metrics`], [`drain`], [`telemetry`], [`flags`], [`backoff`],
+//! [`kube_client`], [`threads`] and [`descriptors`] are what any program needs.
+//!
+//! # What may import what
+//!
+//! `bin → server | agent → relay → queue → protocol`, and `server | agent → grpc → protocol`.
+//! `protocol` names no runtime, no transport and no clock; time comes in as a value. `relay` does
+//! not know gRPC, a frontend does not know which agent it got, `server` and `agent` do not know
+//! each other.
+//!
+//! # One that stands still stops nobody else
+//!
+//! The wire has no windows for a single connection, so whoever reads a shared stream takes what
+//! comes: it goes to the [`queue::Inbox`] of its connection and the reader goes on. A taker that
+//! stands still is closed alone, by [`protocol::budget`]. What is left of the problem: one that
+//! moves, but slowly, and has 8 MiB waiting, slows down everybody on its stream, because the
+//! alternative is to close it; `shared_stream_waits_total` counts that.
+//!
+//! # Seams
+//!
+//! * Native mode: ALPN decides before the first byte of HTTP/2 ([`tls`]); the reference's wire is
+//!   what `h2` means.
+//! * Peering: [`server`] picks a backend in one place; another server can be one.
+//! * Resuming: tables belong to a stream instance and give up all they hold at its end
+//!   ([`protocol::table::ServerTable::lose`]); that is where a session would be kept instead.
+
 pub mod admin;
 pub mod agent;
 pub mod authority;
@@ -14,7 +66,6 @@ pub mod protocol;
 pub mod queue;
 pub mod relay;
 pub mod server;
-pub mod tasks;
 pub mod telemetry;
 pub mod threads;
 pub mod tls;

@@ -1,6 +1,6 @@
 //! Socket ⇄ queues: the two directions of a connection, for any socket.
 //!
-//! [`read`] takes what the socket has and hands it to the connection's lane; [`write`] gives it what
+//! [`read`] takes what the socket has and hands it to the connection's lane; [`write()`] gives it what
 //! waits in the connection's inbox, and notices when it stands still. A caller joins the two; as
 //! the wire has no half-close, the end of either one ends both, after what waits was delivered.
 //!

@@ -2,7 +2,7 @@
 //!
 //! In: where the servers are, who we are. Out: a [`Link`], or a [`ConnectError`] that says which
 //! step failed and why, a refused token included. Files are read anew at each try, so rotated
-//! tokens and certificates need no restart. No step waits longer than [`CONNECT_DEADLINE`] in all.
+//! tokens and certificates need no restart. No step waits longer than 15 s in all.
 
 use std::io;
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ const FALLBACK: &[u8] = b"localhost";
 /// Why a header block cannot be served; the connection ends with it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BlockError {
-    /// More than [`LIMIT`] bytes, encoded or decoded.
+    /// More than 16 KiB, encoded or decoded.
     #[error("header block of more than {LIMIT} bytes")]
     TooLarge,
     /// The bytes are no HPACK.

@@ -36,7 +36,7 @@ pub enum ScanError {
     /// Padding or priority fields longer than the frame.
     #[error("HEADERS frame shorter than its own padding")]
     Padding,
-    /// More than [`MAX_FRAGMENTS`] frames.
+    /// More frames than any client needs.
     #[error("header block of more than {MAX_FRAGMENTS} frames")]
     Fragments,
 }

@@ -74,7 +74,7 @@ struct Queued<P> {
 #[derive(Debug)]
 pub struct Lane<P> {
     outbox: Outbox<P>,
-    number: u64,
+    key: u64,
     room: Arc<Notify>,
 }
 
@@ -133,7 +133,7 @@ impl<P: Packet> Outbox<P> {
     /// A way in for one connection.
     pub fn lane(&self, id: ConnectId) -> Lane<P> {
         let room = Arc::new(Notify::new());
-        let lane = self.change(|waiting| {
+        let key = self.change(|waiting| {
             waiting.last_lane += 1;
             let queued = Queued {
                 id,
@@ -148,7 +148,7 @@ impl<P: Packet> Outbox<P> {
         });
         Lane {
             outbox: self.clone(),
-            number: lane,
+            key,
             room,
         }
     }
@@ -223,33 +223,20 @@ impl<P: Packet> Lane<P> {
     /// # Errors
     /// The stream is gone or the lane was ended.
     pub async fn send(&self, data: Bytes) -> Result<(), Gone> {
-        loop {
-            {
-                let mut waiting = self.outbox.waiting();
-                if waiting.end != End::Open {
-                    return Err(Gone);
-                }
-                let lane = waiting
-                    .lanes
-                    .get_mut(&self.number)
-                    .filter(|lane| lane.last.is_none());
-                let lane = lane.ok_or(Gone)?;
-                if lane.bytes < LANE {
-                    let begins = lane.chunks.is_empty() && !data.is_empty();
-                    if !data.is_empty() {
-                        lane.bytes += data.len();
-                        lane.chunks.push_back(data);
-                    }
-                    if begins {
-                        waiting.turns.push_back(self.number);
-                    }
-                    drop(waiting);
-                    self.outbox.shared.work.notify_one();
-                    return Ok(());
-                }
-            }
+        while !self.has_room()? {
             self.room.notified().await;
         }
+        self.outbox.change(|waiting| waiting.push(self.key, data));
+        Ok(())
+    }
+
+    fn has_room(&self) -> Result<bool, Gone> {
+        let waiting = self.outbox.waiting();
+        let lane = waiting
+            .lanes
+            .get(&self.key)
+            .filter(|lane| lane.last.is_none() && waiting.end == End::Open);
+        lane.map(|lane| lane.bytes < LANE).ok_or(Gone)
     }
 
     /// Sends `last` behind what waits, and nothing after it.
@@ -263,11 +250,11 @@ impl<P: Packet> Lane<P> {
             }
             let lane = waiting
                 .lanes
-                .get_mut(&self.number)
+                .get_mut(&self.key)
                 .filter(|lane| lane.last.is_none());
             let lane = lane.ok_or(Gone)?;
             if lane.chunks.is_empty() {
-                waiting.lanes.remove(&self.number);
+                waiting.lanes.remove(&self.key);
                 waiting.control.push_back(last);
             } else {
                 lane.last = Some(last);
@@ -281,7 +268,7 @@ impl<P: Packet> Lane<P> {
     /// finished already is ended all the same, and says its last word only once.
     pub fn abort(&self, last: Option<P>) {
         self.outbox.change(|waiting| {
-            if waiting.remove(self.number).is_some()
+            if waiting.remove(self.key).is_some()
                 && waiting.end == End::Open
                 && let Some(last) = last
             {
@@ -296,10 +283,10 @@ impl<P> Drop for Lane<P> {
         let mut waiting = self.outbox.waiting();
         let is_finished = waiting
             .lanes
-            .get(&self.number)
+            .get(&self.key)
             .is_some_and(|lane| lane.last.is_some());
         if !is_finished {
-            waiting.remove(self.number);
+            waiting.remove(self.key);
         }
     }
 }
@@ -313,6 +300,17 @@ impl<P> Queued<P> {
 }
 
 impl<P> Waiting<P> {
+    fn push(&mut self, key: u64, data: Bytes) {
+        let Some(lane) = self.lanes.get_mut(&key).filter(|_| !data.is_empty()) else {
+            return;
+        };
+        if lane.chunks.is_empty() {
+            self.turns.push_back(key);
+        }
+        lane.bytes += data.len();
+        lane.chunks.push_back(data);
+    }
+
     fn remove(&mut self, lane: u64) -> Option<Queued<P>> {
         let removed = self.lanes.remove(&lane)?;
         removed.room.notify_one();

@@ -7,6 +7,7 @@ mod agent_streams;
 mod agent_support;
 mod fuzz;
 mod pair;
+mod pair_client;
 mod pair_stall;
 mod pair_support;
 mod server_http_connect;

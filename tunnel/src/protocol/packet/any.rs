@@ -92,7 +92,7 @@ impl AnyPacket {
                 let payload = payload!(wire, Data);
                 Self::Data {
                     id: ConnectId(payload.connect_id),
-                    data: payload.data,
+                    data: payload.bytes,
                 }
             }
             PacketType::CloseReq => Self::CloseReq {

@@ -46,7 +46,7 @@ proptest! {
     #[test]
     fn data_is_written_as_prost_writes_it(id: i64, data: Vec<u8>) {
         let data = Bytes::from(data);
-        let wire = Data { connect_id: id, error: String::new(), data: data.clone() };
+        let wire = Data { connect_id: id, error: String::new(), bytes: data.clone() };
         let wire = Wire { kind: 4, payload: Some(Payload::Data(wire)) };
         let ours = whole(AnyPacket::Data { id: ConnectId(id), data });
         prop_assert_eq!(ours, wire.encode_to_vec());

@@ -66,14 +66,13 @@ pub(super) struct DialResponse {
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-#[expect(clippy::struct_field_names, reason = "the wire's names")]
 pub(super) struct Data {
     #[prost(int64, tag = "1")]
     pub(super) connect_id: i64,
     #[prost(string, tag = "2")]
     pub(super) error: String,
     #[prost(bytes = "bytes", tag = "3")]
-    pub(super) data: Bytes,
+    pub(super) bytes: Bytes,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -63,7 +63,8 @@ fn transitions_of_the_server() {
         for packet in &packets {
             let mut table = server_at(stage);
             let answer = table.receive(packet.clone(), |id| id);
-            let name = if matches!(packet, FromAgent::DialFailed { .. }) {
+            let is_failure = matches!(packet, FromAgent::DialFailed { .. });
+            let name = if is_failure {
                 "DIAL_RSP with error"
             } else {
                 packet.name()
