@@ -1,18 +1,55 @@
-# Every target is explained by `make help`.
+# Every target is explained by `make help`; each is a line or two, and makes what it needs.
 .DEFAULT_GOAL := help
+LAB = cargo build -q -p e2e && target/debug/lab
+DENY = PATH="$$PATH:$${WARREN_CACHE:-$$HOME/.cache/warren}/bin" cargo deny --config .deny.toml
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-check: ## format, lints, docs, licences, and every test that needs no cluster
+setup: ## install what a bare Debian machine with Rust and Go lacks (root)
+	@command -v cc >/dev/null || (apt-get -qq update && apt-get -qq install -y gcc libc6-dev)
+	$(LAB) setup --checks
+
+demo: setup ## a real tenant behind a firewall, its node reached through the tunnel; leaves it running
+	$(LAB) demo
+
+demo-down: ## end the demo and remove every trace of it
+	$(LAB) down
+
+lab-up: setup ## only the management cluster, to try things by hand
+	$(LAB) up
+
+lab-down: demo-down ## the same as demo-down
+
+check: setup ## format, lints, docs, licences, and every test that needs no cluster
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	$(DENY) check bans licenses sources
 	cargo test --workspace
+
+programs: setup ## build Kubernetes, etcd, helm and the Go peers into the cache
+	$(LAB) build
+
+interop: programs ## the tunnel against peers written in Go; prints the table
+	$(LAB) interop
+
+e2e: programs ## every scenario in the lab: real kubelets, kubeadm, helm
+	$(LAB) test
+
+test: export WARREN_REQUIRE_KUBE = 1
+test: programs check interop e2e ## everything that a change can break
+
+images: setup ## our images as OCI archives in target/images
+	$(LAB) images
 
 crds: ## write crds/ from operator/src/api (the chart links to it)
 	cargo run -q -p operator --bin crdgen -- crds
 
-test: check ## everything that a change can break
+fuzz: ## fuzz the tunnel's parsers for a minute each (needs nightly and cargo-fuzz)
+	cd tunnel/fuzz && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
-.PHONY: help check crds test
+clean: demo-down ## remove what was built here; the cache of built programs stays
+	cargo clean
+
+.PHONY: help setup demo demo-down lab-up lab-down check programs interop e2e test images crds fuzz clean
