@@ -12,5 +12,6 @@ mod examples;
 mod management;
 mod process;
 mod scripted;
+mod stores;
 mod support;
 mod tenant;
