@@ -157,7 +157,10 @@ async fn test(place: &Place, build: Build, scenarios: &[String]) -> Result<()> {
     if scenarios == ["list"] {
         return report::say(&scenario::names().join("\n"));
     }
-    let outcome = scenario::run(&demo::up(place, build).await?, scenarios).await;
+    let outcome = match demo::up(place, build).await {
+        Ok(demo) => scenario::run(&demo, scenarios).await,
+        Err(error) => Err(error),
+    };
     down(place).await?;
     outcome
 }
