@@ -230,20 +230,37 @@ mod tests {
         assert_eq!(*text.lock().unwrap(), "2 log lines lost\nc\n");
     }
 
+    /// A disk that says when it is written to, and stands still until it is let go.
+    struct Still {
+        entered: SyncSender<()>,
+        released: Receiver<()>,
+    }
+
+    impl Write for Still {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            // When the test is over, nobody listens and nobody holds it.
+            let _listens = self.entered.try_send(());
+            let _released = self.released.recv();
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn a_log_that_stands_still_holds_nobody_up() {
-        let gate = Arc::new(Mutex::new(String::new()));
-        let held = gate.lock().unwrap();
-        let disk = Disk {
-            refusals: 0,
-            text: Arc::clone(&gate),
-        };
+        let ((entered, is_writing), (release, released)) = (sync_channel(1), sync_channel(0));
+        let disk = Still { entered, released };
         let (_log, mut sink) = writing_to(vec![Box::new(disk)]).unwrap();
+        sink.write_all(b"line\n").unwrap();
+        is_writing.recv().unwrap();
         for _ in 0..2 * QUEUE {
             sink.write_all(b"line\n").unwrap();
         }
-        assert!(sink.lost.load(Ordering::Relaxed) >= QUEUE as u64 - 1);
-        drop(held);
+        assert_eq!(sink.lost.load(Ordering::Relaxed), QUEUE as u64);
+        drop::<SyncSender<()>>(release);
     }
 
     #[test]
