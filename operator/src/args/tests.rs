@@ -1,3 +1,5 @@
+//! Holds `args.rs` to what it promises.
+
 use super::*;
 
 fn settle(flags: &[&str]) -> Result<Settings, BadArgs> {

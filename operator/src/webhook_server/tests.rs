@@ -1,3 +1,5 @@
+//! Holds `webhook_server.rs` to what it promises.
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! Holds `authority.rs` to what it promises.
+
 use std::time::Duration;
 
 use bytes::BytesMut;

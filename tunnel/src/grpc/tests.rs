@@ -1,3 +1,5 @@
+//! Holds `grpc.rs` to what it promises.
+
 use std::time::Duration;
 
 use h2::server::Connection;

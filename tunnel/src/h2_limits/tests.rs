@@ -1,3 +1,5 @@
+//! Holds `h2_limits.rs` to what it promises.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Holds `relay.rs` to what it promises.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, duplex};

@@ -1,3 +1,5 @@
+//! Holds `build.rs` to what it promises.
+
 use serde_json::{Value, json};
 
 use super::fixtures::inputs;

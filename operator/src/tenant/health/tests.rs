@@ -1,3 +1,5 @@
+//! Holds `health.rs` to what it promises.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Holds `plan.rs` to what it promises.
+
 use kube::core::DynamicObject;
 use serde_json::json;
 

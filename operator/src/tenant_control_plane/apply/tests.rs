@@ -1,3 +1,5 @@
+//! Holds `apply.rs` to what it promises.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Holds `difference.rs` to what it promises.
+
 use proptest::prelude::*;
 use serde_json::json;
 

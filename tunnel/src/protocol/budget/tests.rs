@@ -1,3 +1,5 @@
+//! Holds `budget.rs` to what it promises.
+
 #![expect(
     clippy::disallowed_methods,
     reason = "any instant will do to count from"

@@ -1,3 +1,5 @@
+//! Holds `framing.rs` to what it promises.
+
 use proptest::prelude::*;
 
 use super::*;

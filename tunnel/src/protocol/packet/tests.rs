@@ -1,3 +1,5 @@
+//! Holds `packet.rs` to what it promises.
+
 use proptest::prelude::*;
 use prost::Message as _;
 

@@ -1,3 +1,5 @@
+//! Holds `table.rs` to what it promises.
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

@@ -1,3 +1,5 @@
+//! Holds `inbox.rs` to what it promises.
+
 use tokio::time::{advance, timeout};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Holds `outbox.rs` to what it promises.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
