@@ -32,10 +32,10 @@ programs: setup ## build Kubernetes, etcd, helm and the Go peers into the cache
 	$(LAB) build
 
 interop: programs ## the tunnel against peers written in Go; prints the table
-	$(LAB) interop
+	$(LAB) interop --build development
 
 e2e: programs ## every scenario in the lab: real kubelets, kubeadm, helm
-	$(LAB) test
+	$(LAB) test --build development
 
 test: export WARREN_REQUIRE_KUBE = 1
 test: programs check interop e2e ## everything that a change can break
