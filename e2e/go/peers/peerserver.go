@@ -126,6 +126,8 @@ func (s *peerServer) route(packet *pb.Packet) {
 	s.mu.Unlock()
 	if to != nil {
 		to.deliver(packet)
+	} else if packet.Type == pb.PacketType_DIAL_RSP {
+		s.closeConnection(packet.GetDialResponse().ConnectID) // nobody waits for it any more
 	}
 }
 
@@ -166,6 +168,11 @@ func (s *peerServer) Proxy(stream pb.ProxyService_ProxyServer) error {
 		s.mu.Lock()
 		id := self.id
 		still := s.open[id] == self
+		for random, waiting := range s.pending {
+			if waiting == self {
+				delete(s.pending, random)
+			}
+		}
 		s.mu.Unlock()
 		if still {
 			s.closeConnection(id)
