@@ -8,6 +8,9 @@ help: ## this text
 
 setup: ## install what a bare Debian machine with Rust and Go lacks (root)
 	@command -v cc >/dev/null || (apt-get -qq update && apt-get -qq install -y gcc libc6-dev)
+	$(LAB) setup
+
+tools: setup ## install what the checks need besides: cargo-deny
 	$(LAB) setup --checks
 
 demo: setup ## a real tenant behind a firewall, its node reached through the tunnel; leaves it running
@@ -21,7 +24,7 @@ lab-up: setup ## only the management cluster, to try things by hand
 
 lab-down: demo-down ## the same as demo-down
 
-check: setup ## format, lints, docs, licences, and every test that needs no cluster
+check: tools ## format, lints, docs, licences, and every test that needs no cluster
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
@@ -52,4 +55,4 @@ fuzz: ## fuzz the tunnel's parsers for a minute each (needs nightly and cargo-fu
 clean: demo-down ## remove what was built here; the cache of built programs stays
 	cargo clean
 
-.PHONY: help setup demo demo-down lab-up lab-down check programs interop e2e test images crds fuzz clean
+.PHONY: help setup tools demo demo-down lab-up lab-down check programs interop e2e test images crds fuzz clean
