@@ -4,6 +4,7 @@
 
 mod admission;
 mod api_server;
+mod chart;
 mod contract;
 mod control_plane;
 mod crds;

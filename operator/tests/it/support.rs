@@ -1,6 +1,7 @@
 //! What several tests need: files of the repository, manifests, a real API server.
 
 pub(crate) mod built;
+pub(crate) mod helm;
 pub(crate) mod https;
 pub(crate) mod kube_api;
 pub(crate) mod management;

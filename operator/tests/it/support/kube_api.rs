@@ -30,16 +30,7 @@ impl KubeApi {
     /// Starts both programs, or says why not.
     pub(crate) async fn start(test: &str) -> Option<Self> {
         let Some(programs) = Programs::find() else {
-            let required = setting("WARREN_REQUIRE_KUBE").is_some_and(|value| value == "1");
-            assert!(
-                !required,
-                "{test}: no etcd and kube-apiserver; `make tools` builds them, WARREN_KUBE_BIN names them"
-            );
-            let mut out = std::io::stderr().lock();
-            let _ = writeln!(
-                out,
-                "{test}: not run: no etcd and kube-apiserver in WARREN_KUBE_BIN or the lab's cache"
-            );
+            missing(test, "etcd and kube-apiserver");
             return None;
         };
         // A port that was free a moment ago may be taken by now; that is seen and tried again.
@@ -191,6 +182,20 @@ impl Programs {
             api_server: program("kube-apiserver")?,
         })
     }
+}
+
+/// Says that a test is not run for want of `programs`, and fails it where it must be run.
+pub(crate) fn missing(test: &str, programs: &str) {
+    let required = setting("WARREN_REQUIRE_KUBE").is_some_and(|value| value == "1");
+    assert!(
+        !required,
+        "{test}: no {programs}; `make programs` builds them, WARREN_KUBE_BIN names their directory"
+    );
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(
+        out,
+        "{test}: not run: no {programs} in WARREN_KUBE_BIN or the lab's cache"
+    );
 }
 
 /// Where a program of the lab is.

@@ -1,0 +1,3 @@
+//! The Helm chart as helm renders it, and as a real kube-apiserver takes it.
+
+mod installed;
