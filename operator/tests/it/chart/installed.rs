@@ -7,7 +7,7 @@ use kube::{Api, Client};
 use operator::crd_install;
 use serde_json::{Value, json};
 
-use crate::support::helm::{Helm, NAMESPACE, objects};
+use crate::support::helm::{Helm, NAMESPACE, find, objects, set};
 use crate::support::kube_api::KubeApi;
 
 /// Kinds of the chart that belong to no namespace.
@@ -37,6 +37,48 @@ async fn a_real_api_server_takes_every_object_before_the_operator_runs() {
         let applied = apply(&client, object).await;
         applied.unwrap_or_else(|error| panic!("{error}:\n{object:#}"));
     }
+}
+
+#[tokio::test]
+async fn an_etcd_that_runs_is_not_resized() {
+    let Some((helm, server)) = start("chart").await else {
+        return;
+    };
+    let client = server.client().await;
+    let of_size = |replicas: u8| {
+        let mut arguments = set(&[&format!("etcd.replicas={replicas}")]);
+        arguments.extend(server_side(&server));
+        arguments
+    };
+    let set_up = async |rendered: &str| {
+        let chart = objects(rendered);
+        apply(&client, find(&chart, "StatefulSet", "warren-etcd")).await
+    };
+    set_up(&helm.template(&of_size(1))).await.unwrap();
+    set_up(&helm.template(&of_size(1)))
+        .await
+        .expect("the same size is no change");
+
+    let said = helm.refuses(&of_size(3));
+    assert!(
+        said.contains("etcd.replicas: 3") && said.contains("bring a larger etcd"),
+        "{said}"
+    );
+    let blind = helm.template(&set(&["etcd.replicas=3"]));
+    let refused = set_up(&blind)
+        .await
+        .expect_err("also where helm looks nothing up");
+    let refused = refused.to_string();
+    assert!(refused.contains("updates to statefulset spec"), "{refused}");
+}
+
+/// What lets helm look things up in the cluster.
+fn server_side(server: &KubeApi) -> [String; 2] {
+    let kubeconfig = server.kubeconfig_file().display().to_string();
+    [
+        "--dry-run=server".to_owned(),
+        format!("--kubeconfig={kubeconfig}"),
+    ]
 }
 
 async fn start(test: &str) -> Option<(Helm, KubeApi)> {

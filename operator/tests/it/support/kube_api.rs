@@ -128,6 +128,13 @@ impl KubeApi {
         })
     }
 
+    /// The same as a file, which goes with the server.
+    pub(crate) fn kubeconfig_file(&self) -> PathBuf {
+        let file = self.directory.path().join("kubeconfig");
+        std::fs::write(&file, self.kubeconfig().to_string()).unwrap();
+        file
+    }
+
     /// A client that may do everything.
     pub(crate) async fn client(&self) -> Client {
         let kubeconfig: Kubeconfig = serde_json::from_value(self.kubeconfig()).unwrap();
