@@ -51,6 +51,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s-etcd" (include "warren.fullname" .) -}}
 {{- end -}}
 
+{{- /* The Secret with the etcd's authority and pairs. */ -}}
+{{- define "warren.etcdCertificates" -}}
+{{- default (printf "%s-certificates" (include "warren.etcdName" .)) .Values.etcd.existingSecret -}}
+{{- end -}}
+
 {{- define "warren.webhookName" -}}
 {{- printf "%s-webhook" (include "warren.fullname" .) -}}
 {{- end -}}

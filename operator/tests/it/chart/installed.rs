@@ -72,6 +72,41 @@ async fn an_etcd_that_runs_is_not_resized() {
     assert!(refused.contains("updates to statefulset spec"), "{refused}");
 }
 
+#[tokio::test]
+async fn the_authority_of_an_etcd_is_made_once() {
+    let Some((helm, server)) = start("chart").await else {
+        return;
+    };
+    let client = server.client().await;
+    let name = "warren-etcd-certificates";
+    let put = async |rendered: &str| {
+        let secret = objects(rendered);
+        apply(&client, find(&secret, "Secret", name)).await
+    };
+    let made = put(&helm.template(&server_side(&server))).await.unwrap();
+    let kept = put(&helm.template(&server_side(&server))).await.unwrap();
+    assert_eq!(made.data["data"], kept.data["data"]);
+
+    let refused = put(&helm.template(&[]))
+        .await
+        .expect_err("a render that saw no cluster made another one");
+    assert!(refused.to_string().contains("immutable"), "{refused}");
+
+    let given = objects(&helm.template(&set(&["etcd.existingSecret=mine"])));
+    assert!(given.iter().all(|object| object["kind"] != "Secret"));
+    let pods = find(&given, "StatefulSet", "warren-etcd");
+    assert_eq!(
+        pods["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"],
+        "mine"
+    );
+    let store = find(&given, "DataStore", "default");
+    let authority = &store["spec"]["tlsConfig"]["certificateAuthority"];
+    assert_eq!(
+        authority["privateKey"]["secretReference"]["name"], "mine",
+        "tenants' certificates are signed by the same authority"
+    );
+}
+
 /// What lets helm look things up in the cluster.
 fn server_side(server: &KubeApi) -> [String; 2] {
     let kubeconfig = server.kubeconfig_file().display().to_string();
