@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz` and `/metrics`.
 //!
-//! Live means the process answers. Ready means it started: its CRDs are there and its listeners listen. A replica that
-//! waits for the Lease is ready: it answers admission, and a roll-out of the operator goes on.
+//! Live means the process answers. Ready means admission can be asked: its certificate is served and trusted; without
+//! admission it is ready at once. It says nothing of the Lease: a replica that waits for it is ready, for it answers
+//! admission, and a roll-out of the operator goes on. The leader brings the CRDs, and what it cannot bring ends it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ impl Started {
         } else {
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "starting: CustomResourceDefinitions are being applied",
+                "starting: the webhook has no certificate that kube-apiserver trusts yet; the log says why",
             )
         }
     }

@@ -123,7 +123,8 @@ async fn serve(
         .map_err(|source| RunError::Listen { what, source })
 }
 
-/// Serves admission. Listening is what `/readyz` waits for: kube-apiserver sends reviews to replicas that are ready.
+/// Serves admission. That it can answer is what `/readyz` waits for, because kube-apiserver sends reviews to replicas that
+/// are ready, and one without a certificate would refuse every manifest.
 async fn admit(settings: &Settings, client: &Client, started: &Started) -> Result<(), RunError> {
     let Some(Admission {
         address,
@@ -139,12 +140,11 @@ async fn admit(settings: &Settings, client: &Client, started: &Started) -> Resul
     };
     let listener = admin::listen(*address).await.map_err(failed)?;
     tracing::info!(%address, "listening for admission");
-    started.set();
     let current = Current::default();
     let pages = admission::router(settings.limits.clone());
     tokio::select! {
         ended = webhook_server::serve(listener, current.clone(), pages) => ended.map_err(failed),
-        () = keep_certificate(certificate, settings, client, &current) => Ok(()),
+        () = keep_certificate(certificate, settings, client, &current, started) => Ok(()),
     }
 }
 
@@ -153,9 +153,13 @@ async fn keep_certificate(
     settings: &Settings,
     client: &Client,
     current: &Current,
+    started: &Started,
 ) {
+    let in_order = || started.set();
     match certificate {
-        Certificate::Directory(directory) => certificate::follow(directory, current).await,
+        Certificate::Directory(directory) => {
+            certificate::follow(directory, current, in_order).await;
+        }
         Certificate::SelfManaged {
             secret,
             configuration,
@@ -167,7 +171,7 @@ async fn keep_certificate(
                 service: service.clone(),
                 configuration: configuration.clone(),
             };
-            kept.keep(client, current).await;
+            kept.keep(client, current, in_order).await;
         }
     }
 }

@@ -75,11 +75,14 @@ pub struct SelfManaged {
 }
 
 impl SelfManaged {
-    /// Keeps the certificate, for ever.
-    pub async fn keep(&self, client: &Client, current: &Current) {
+    /// Keeps the certificate, for ever, and says so whenever it is in order: served, and trusted by kube-apiserver.
+    pub async fn keep(&self, client: &Client, current: &Current, in_order: impl Fn()) {
         loop {
             let pause = match self.settle(client, current, Timestamp::now()).await {
-                Ok(()) => LOOK,
+                Ok(()) => {
+                    in_order();
+                    LOOK
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = chain(&error),
@@ -236,13 +239,16 @@ fn pair(secret: &Secret, certificate: &str, key: &str) -> KeyPair {
     KeyPair::new(text(certificate), text(key))
 }
 
-/// Follows `tls.crt` and `tls.key` of a directory, for ever.
-pub async fn follow(directory: &Path, current: &Current) {
+/// Follows `tls.crt` and `tls.key` of a directory, for ever, and says so whenever a new pair is served.
+pub async fn follow(directory: &Path, current: &Current, in_order: impl Fn()) {
     let mut served: Option<KeyPair> = None;
     loop {
         match read(directory).await {
             Ok(pair) if served.as_ref() != Some(&pair) => match current.set(&pair) {
-                Ok(()) => served = Some(pair),
+                Ok(()) => {
+                    in_order();
+                    served = Some(pair);
+                }
                 Err(error) => tracing::warn!(
                     error = chain(&error),
                     "the webhook's certificate is not usable"
