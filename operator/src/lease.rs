@@ -3,7 +3,8 @@
 //!
 //! [`Elector`] decides and knows no network: in, what the Lease says and how long ago *we* saw it change (clocks of
 //! two machines are never compared); out, what to do. [`Holder`] carries it out. Losing the Lease ends the process:
-//! that is the only stop that certainly stops everything.
+//! that is the only stop that certainly stops everything. The Lease is in our namespace; `others` looks for operators
+//! that hold theirs in another.
 
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::Instant;
+
+mod others;
+
+pub use others::{Other, Others};
 
 /// Name of the Lease.
 pub const NAME: &str = "kamaji.clastix.io";
@@ -135,6 +140,8 @@ impl Elector {
 #[derive(Debug)]
 pub struct Holder {
     api: Api<Lease>,
+    everywhere: Api<Lease>,
+    namespace: String,
     elector: Elector,
     renewed: Instant,
 }
@@ -144,14 +151,17 @@ impl Holder {
     #[must_use]
     pub fn new(client: Client, namespace: &str, identity: String) -> Self {
         Self {
+            everywhere: Api::all(client.clone()),
             api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
             elector: Elector::new(identity),
             renewed: Instant::now(),
         }
     }
 
-    /// Waits until the Lease is ours.
+    /// Waits until no other operator works and the Lease is ours.
     pub async fn acquire(&mut self) {
+        others::gone(&self.everywhere, &self.namespace).await;
         tracing::info!(
             lease = NAME,
             identity = self.elector.identity,

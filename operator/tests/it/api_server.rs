@@ -19,6 +19,7 @@ async fn a_real_api_server_takes_definitions_and_examples_and_refuses_the_rest()
         return;
     };
     let client = server.client().await;
+    definitions_of_another_operator(&client).await;
     definitions_apply(&client).await;
     definitions_apply(&client).await;
     examples_pass(&client).await;
@@ -26,6 +27,36 @@ async fn a_real_api_server_takes_definitions_and_examples_and_refuses_the_rest()
     bad_manifests_are_refused(&client).await;
     bad_edits_are_refused(&client).await;
     scale_goes_through_the_subresource(&client).await;
+}
+
+/// What Kamaji's chart leaves: a conversion webhook that nobody needs to answer, as there is one version.
+async fn definitions_of_another_operator(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for mut definition in schema::definitions() {
+        for version in &mut definition.spec.versions {
+            let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+            version.schema =
+                Some(serde_json::from_value(json!({"openAPIV3Schema": anything})).unwrap());
+            version.selectable_fields = None;
+        }
+        definition.metadata.annotations = Some(BTreeMap::from([(
+            "cert-manager.io/inject-ca-from".to_owned(),
+            "kamaji-system/kamaji-serving-cert".to_owned(),
+        )]));
+        let conversion = json!({
+            "strategy": "Webhook",
+            "webhook": {
+                "clientConfig": {"service": {
+                    "name": "kamaji-webhook-service", "namespace": "kamaji-system", "path": "/convert",
+                }},
+                "conversionReviewVersions": ["v1"],
+            },
+        });
+        definition.spec.conversion = Some(serde_json::from_value(conversion).unwrap());
+        api.create(&PostParams::default(), &definition)
+            .await
+            .unwrap();
+    }
 }
 
 async fn definitions_apply(client: &Client) {
