@@ -24,7 +24,12 @@ pub use settings::{Admission, Certificate, Settings};
 
 /// Runs Kubernetes control planes for tenants as pods of this cluster, and keeps their tunnels.
 #[derive(Debug, Parser)]
-#[command(name = "warren-operator", version, max_term_width = 100)]
+#[command(
+    name = "warren-operator",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct Args {
     /// Namespace the operator runs in: its Lease, Secrets and Service are there
     #[arg(

@@ -71,6 +71,21 @@ fn listeners_can_be_turned_off_and_bools_be_said() {
 }
 
 #[test]
+fn the_last_of_a_repeated_flag_counts_as_in_go() {
+    let settings = settle(&[
+        "--datastore=first",
+        "--leader-elect=true",
+        "--zap-devel",
+        "--datastore=last",
+        "--leader-elect=false",
+        "--zap-devel=false",
+    ])
+    .unwrap();
+    assert_eq!(settings.defaults.data_store.as_deref(), Some("last"));
+    assert!(!settings.leader_elect);
+}
+
+#[test]
 fn help_can_be_read() {
     use clap::CommandFactory as _;
     let help = Args::command().render_long_help().to_string();

@@ -71,6 +71,7 @@ fn the_operator_understands_what_the_chart_tells_it() {
             "{name}: the webhook is served where it is asked"
         );
         if name == "everything" {
+            assert_eq!(settings.log_filter, "trace", "extraArgs win");
             assert_eq!(settings.concurrency, 16);
         }
     }
@@ -83,6 +84,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("image.repository=", "image/repository"),
     ("image.digest=sha256:1", "image/digest"),
     ("image.pullPolicy=Sometimes", "image/pullPolicy"),
+    ("konnectivity.image.pullPolicy=Always", "'pullPolicy'"),
     ("webhook.failurePolicy=Warn", "webhook/failurePolicy"),
     ("webhook.timeoutSeconds=31", "webhook/timeoutSeconds"),
     ("log.format=xml", "log/format"),
