@@ -13,6 +13,11 @@ use std::time::Duration;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+/// Who may come: one who may do everything, and the ServiceAccount that the chart makes.
+const TOKENS: &str = "root-token,root,root,system:masters
+operator-token,system:serviceaccount:warren-system:warren,operator,\"system:serviceaccounts,system:authenticated\"
+";
+
 /// A running API server. Dropping it stops both programs and removes their files.
 pub(crate) struct KubeApi {
     children: Vec<Child>,
@@ -49,7 +54,7 @@ impl KubeApi {
         let directory = tempfile::tempdir().unwrap();
         let [client, peer, port] = free_ports();
         let at = |name: &str| directory.path().join(name);
-        std::fs::write(at("tokens"), "root-token,root,root,system:masters\n").unwrap();
+        std::fs::write(at("tokens"), TOKENS).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
         std::fs::write(at("sa.key"), key.serialize_pem()).unwrap();
         std::fs::write(at("sa.pub"), key.public_key_pem()).unwrap();
@@ -84,6 +89,7 @@ impl KubeApi {
                 "--allow-privileged=true".to_owned(),
                 "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
+                "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
             ]),
             Path::new(&at("api-server.log")),
         );
@@ -128,10 +134,12 @@ impl KubeApi {
         })
     }
 
-    /// The same as a file, which goes with the server.
-    pub(crate) fn kubeconfig_file(&self) -> PathBuf {
-        let file = self.directory.path().join("kubeconfig");
-        std::fs::write(&file, self.kubeconfig().to_string()).unwrap();
+    /// The same as a file, which goes with the server, for who has the token.
+    pub(crate) fn kubeconfig_file(&self, token: &str) -> PathBuf {
+        let mut kubeconfig = self.kubeconfig();
+        kubeconfig["users"][0]["user"]["token"] = token.into();
+        let file = self.directory.path().join(token);
+        std::fs::write(&file, kubeconfig.to_string()).unwrap();
         file
     }
 
