@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, lacks_condition};
 use crate::error::Result;
@@ -15,8 +15,16 @@ pub const NAMESPACE: &str = "warren-system";
 /// The name in the documents' manifest.
 pub const EXAMPLE: &str = "konnectivity-example";
 
+/// The namespace of the release: whatever the chart brings there keeps to the strictest pod security standard.
+fn namespace() -> String {
+    let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+    let metadata = json!({ "name": NAMESPACE, "labels": labels });
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }).to_string()
+}
+
 /// Installs the chart with the images that were imported, and waits until all of it is ready.
 pub async fn install(lab: &Lab) -> Result<()> {
+    lab.management().apply(&namespace()).await?;
     let chart = lab
         .place()
         .repository()
@@ -40,7 +48,6 @@ pub async fn install(lab: &Lab) -> Result<()> {
             &chart,
             "--namespace",
             NAMESPACE,
-            "--create-namespace",
             "--wait",
             "--timeout=4m",
         ])

@@ -27,8 +27,9 @@ async fn start(test: &str) -> Option<(Helm, KubeApi)> {
     let helm = Helm::find(test)?;
     let server = KubeApi::start(test).await?;
     let client = server.client().await;
-    let namespace: Namespace =
-        serde_json::from_value(json!({ "metadata": { "name": NAMESPACE } })).unwrap();
+    let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+    let metadata = json!({ "name": NAMESPACE, "labels": labels });
+    let namespace: Namespace = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
     Api::all(client.clone())
         .create(&PostParams::default(), &namespace)
         .await

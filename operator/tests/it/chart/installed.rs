@@ -1,7 +1,11 @@
 //! What the chart renders, given to a real kube-apiserver.
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::PostParams;
+
 use super::{apply, server_side, start};
-use crate::support::helm::{find, objects, set};
+use crate::support::helm::{NAMESPACE, find, objects, set};
 
 #[tokio::test]
 async fn a_real_api_server_takes_every_object_before_the_operator_runs() {
@@ -22,6 +26,46 @@ async fn a_real_api_server_takes_every_object_before_the_operator_runs() {
         let applied = apply(&client, object).await;
         applied.unwrap_or_else(|error| panic!("{error}:\n{object:#}"));
     }
+}
+
+#[tokio::test]
+async fn every_pod_keeps_to_the_restricted_standard() {
+    let Some((helm, server)) = start("chart").await else {
+        return;
+    };
+    let client = server.client().await;
+    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let mut created = 0;
+    // The volume of a claim comes from the controller of StatefulSets, which does not run here.
+    for values in [
+        ["etcd.persistence.enabled=false", "etcd.replicas=1"],
+        ["etcd.persistence.enabled=false", "etcd.replicas=3"],
+        [
+            "etcd.persistence.enabled=false",
+            "webhook.certManager.enabled=true",
+        ],
+    ] {
+        for object in objects(&helm.template(&set(&values))) {
+            let Some(template) = object.pointer("/spec/template") else {
+                continue;
+            };
+            let mut pod = template.clone();
+            pod["metadata"]["name"] = "pod".into();
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            let mut privileged = pod.clone();
+            pods.create(&dry, &pod).await.unwrap();
+            created += 1;
+
+            privileged.spec.as_mut().unwrap().host_network = Some(true);
+            let refused = pods.create(&dry, &privileged).await.unwrap_err();
+            assert!(refused.to_string().contains("restricted"), "{refused}");
+        }
+    }
+    assert_eq!(created, 6, "an operator and an etcd each time");
 }
 
 #[tokio::test]
