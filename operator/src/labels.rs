@@ -39,6 +39,8 @@ pub const KUBECONFIG_SECRET_KEY: &str = "kamaji.clastix.io/kubeconfig-secret-key
 pub const ROTATE: &str = "certs.kamaji.clastix.io/rotate";
 /// On Secrets and `ConfigMaps`: digest of their data.
 pub const CHECKSUM: &str = "kamaji.clastix.io/checksum";
+/// On the Deployment: digest of the extra arguments that kube-apiserver's stand for. Kamaji starts from none when it differs.
+pub const API_SERVER_ARGS: &str = "kube-apiserver.kamaji.clastix.io/args";
 /// Prefix of the pod template's annotations that name an input which running processes do not re-read.
 pub const INPUT_PREFIX: &str = "component.kamaji.clastix.io";
 

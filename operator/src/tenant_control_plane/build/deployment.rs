@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::labels;
+use crate::{checksum, labels};
 
 use super::{Serving, inputs, metadata, pod};
 
@@ -14,7 +14,15 @@ pub(super) fn build(serving: Serving<'_>) -> Deployment {
     let control_plane = serving.control_plane;
     let pods = &control_plane.pods;
     let name = control_plane.names.name();
-    let head = metadata::of(control_plane, name.to_owned(), labels::COMPONENT_DEPLOYMENT);
+    let mut head = metadata::of(control_plane, name.to_owned(), labels::COMPONENT_DEPLOYMENT);
+    let extra = &pods.extra_args.api_server;
+    if !extra.is_empty() {
+        metadata::annotate(
+            &mut head,
+            labels::API_SERVER_ARGS,
+            &checksum::of_list(extra),
+        );
+    }
     let additional = &pods.additional_metadata;
     Deployment {
         metadata: metadata::with_additional(head, &additional.labels, &additional.annotations),

@@ -186,6 +186,22 @@ fn the_users_additions_come_first_and_ours_stay_ours() {
 }
 
 #[test]
+fn the_deployment_remembers_which_extra_arguments_it_has() {
+    let annotated = |spec: &Value| {
+        let objects = built(&documented_with(spec), &observed());
+        body(&objects, "Deployment")["metadata"]["annotations"].clone()
+    };
+    let extra = ["--audit-log-path=/audit/log", "--secure-port=1"];
+    let spec = json!({"controlPlane": {"deployment": {"extraArgs": {"apiServer": extra}}}});
+    assert_eq!(
+        annotated(&spec)["kube-apiserver.kamaji.clastix.io/args"],
+        "c956cb8370c3c99d6dd0f6f73988921b",
+        "as `printf '%s\\0' … | md5sum` says"
+    );
+    assert_eq!(annotated(&json!({})), Value::Null);
+}
+
+#[test]
 fn probe_timings_of_a_component_win_over_those_for_all() {
     let spec = json!({"controlPlane": {"deployment": {"probes": {
         "startup": {"failureThreshold": 7, "periodSeconds": 3},
