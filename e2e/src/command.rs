@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// How long a program may run unless told otherwise.
 const LIMIT: Duration = Duration::from_mins(2);
 
+/// How `setpriv` ends when the program cannot be started: it may not be, or it is not there.
+const NOT_STARTED: [Option<i32>; 2] = [Some(126), Some(127)];
+
 /// A program with its arguments, not started yet.
 #[derive(Debug, Clone)]
 pub struct Invocation {
@@ -118,11 +121,19 @@ impl Invocation {
                 program: self.text(),
                 source,
             })?;
-        Ok(Finished {
+        let finished = Finished {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        };
+        if NOT_STARTED.contains(&finished.status.code()) && finished.stderr.starts_with("setpriv: ")
+        {
+            return Err(Error::Start {
+                program: self.text(),
+                source: std::io::Error::other(finished.stderr),
+            });
+        }
+        Ok(finished)
     }
 
     /// Runs it, wants success, returns its standard output.
@@ -173,11 +184,12 @@ impl Invocation {
             })
     }
 
+    /// Through `setpriv`, so that the kernel ends the program when we end, however that comes about; a stopped one too.
     fn command(&self) -> Command {
-        let mut words = self.argv.iter();
-        let mut command = Command::new(words.next().cloned().unwrap_or_default());
+        let mut command = Command::new("setpriv");
         command
-            .args(words)
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(&self.argv)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
@@ -195,4 +207,25 @@ fn tail(output: &str) -> String {
         .copied()
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Invocation;
+    use crate::error::Error;
+
+    #[tokio::test]
+    async fn the_kernel_ends_a_program_when_we_end() {
+        let dump = Invocation::new(["setpriv", "--dump"]).run().await;
+        let dump = dump.expect("setpriv tells what it was given");
+        assert!(dump.contains("Parent death signal: KILL"), "{dump}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_told_from_one_that_fails() {
+        let missing = Invocation::new(["no-such-program"]).finish().await;
+        assert!(matches!(missing, Err(Error::Start { .. })), "{missing:?}");
+        let failing = Invocation::new(["sh", "-c", "exit 127"]).run().await;
+        assert!(matches!(failing, Err(Error::Command { .. })), "{failing:?}");
+    }
 }
