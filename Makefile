@@ -10,7 +10,7 @@ setup: ## install what a bare Debian machine with Rust and Go lacks (root)
 	@command -v cc >/dev/null || (apt-get -qq update && apt-get -qq install -y gcc libc6-dev)
 	$(LAB) setup
 
-tools: setup ## install what the checks need besides: cargo-deny
+tools: setup ## install what the checks need besides: rustfmt, clippy, cargo-deny
 	$(LAB) setup --checks
 
 demo: setup ## a real tenant behind a firewall, its node reached through the tunnel; leaves it running

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::place::Place;
 
 /// A file that shows that a package is there, whoever brought it, and the Debian package that brings it.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/conntrack", "conntrack"),
     ("/usr/bin/containerd", "containerd"),
@@ -18,6 +18,7 @@ const PACKAGES: [(&str, &str); 11] = [
     ("/bin/ip", "iproute2"),
     ("/usr/sbin/iptables", "iptables"),
     ("/usr/bin/musl-gcc", "musl-tools"),
+    ("/usr/bin/kill", "procps"),
     ("/usr/sbin/runc", "runc"),
     ("/usr/bin/socat", "socat"),
 ];
@@ -28,21 +29,49 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 pub async fn lab(place: &Place) -> Result<()> {
     root().await?;
     packages().await?;
-    let installed = Invocation::new(["rustup", "target", "list", "--installed"])
+    let library = Invocation::new(["rustc", "--print", "target-libdir", "--target", TARGET])
         .directory(place.repository())
         .run()
         .await?;
-    if !installed.lines().any(|target| target == TARGET) {
-        Invocation::new(["rustup", "target", "add", TARGET])
-            .directory(place.repository())
-            .run()
-            .await?;
+    if Path::new(library.trim()).exists() {
+        return Ok(());
     }
-    Ok(())
+    rustup(place, &["target", "add", TARGET]).await
 }
 
-/// Installs cargo-deny into the cache's `bin` when the machine has none.
+/// Installs what the repository's checks need: parts of the toolchain, and cargo-deny into the cache's `bin`.
 pub async fn checks(place: &Place) -> Result<()> {
+    for (command, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        let known = Invocation::new(["cargo", command, "--version"]).directory(place.repository());
+        if !known.finish().await?.status.success() {
+            rustup(place, &["component", "add", component]).await?;
+        }
+    }
+    cargo_deny(place).await
+}
+
+/// Adds to the toolchain, which without rustup only its owner can.
+async fn rustup(place: &Place, arguments: &[&str]) -> Result<()> {
+    let added = Invocation::new(["rustup"])
+        .args(arguments)
+        .directory(place.repository())
+        .limit(Duration::from_mins(10))
+        .run()
+        .await;
+    match added {
+        Err(Error::Start { .. }) => Err(Error::Missing {
+            what: format!(
+                "{} of the Rust toolchain",
+                arguments.last().unwrap_or(&"a part")
+            ),
+            remedy: "there is no rustup to add it with: install it the way Rust was installed"
+                .into(),
+        }),
+        other => other.map(drop),
+    }
+}
+
+async fn cargo_deny(place: &Place) -> Result<()> {
     let kept = place.cache().join("bin/cargo-deny");
     let known = Invocation::new(["sh", "-c", "command -v cargo-deny"])
         .finish()
@@ -87,12 +116,18 @@ async fn packages() -> Result<()> {
             .limit(Duration::from_mins(15))
     };
     let install = apt(&["install", "-y", "--no-install-recommends"]).args(&missing);
-    if install.finish().await?.status.success() {
-        return Ok(());
+    if !install.finish().await?.status.success() {
+        // There may be no lists of packages yet, or old ones.
+        apt(&["update"]).run().await?;
+        install.run().await?;
     }
-    // There may be no lists of packages yet, or old ones.
-    apt(&["update"]).run().await?;
-    install.run().await.map(drop)
+    // Its package starts a service of the system; the lab's machines have containerds of their own.
+    if missing.contains(&"containerd") && Path::new("/run/systemd/system").exists() {
+        Invocation::new(["systemctl", "disable", "--now", "containerd.service"])
+            .run()
+            .await?;
+    }
+    Ok(())
 }
 
 /// Whether a file is there, or a program of its name in any of the usual places.

@@ -38,7 +38,7 @@ struct Args {
 enum Verb {
     /// Install what the machine lacks.
     Setup {
-        /// Also what the repository's checks need: cargo-deny.
+        /// Also what the repository's checks need: rustfmt, clippy, cargo-deny.
         #[arg(long)]
         checks: bool,
     },
