@@ -1,7 +1,7 @@
 # Every target is explained by `make help`; each is a line or two, and makes what it needs.
 .DEFAULT_GOAL := help
-LAB = cargo build -q -p e2e && target/debug/lab
-DENY = PATH="$$PATH:$${WARREN_CACHE:-$$HOME/.cache/warren}/bin" cargo deny --config .deny.toml
+LAB = cargo run -q -p e2e --bin lab --
+DENY = PATH="$$PATH:$${WARREN_CACHE:-$$HOME/.cache/warren}/bin" cargo deny
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,13 +13,13 @@ setup: ## install what a bare Debian machine with Rust and Go lacks (root)
 tools: setup ## install what the checks need besides: rustfmt, clippy, cargo-deny
 	$(LAB) setup --checks
 
-demo: setup ## a real tenant behind a firewall, its node reached through the tunnel; leaves it running
+demo: setup ## a real tenant behind a firewall, its node reached through the tunnel; stays up, a lab that is up goes
 	$(LAB) demo
 
 demo-down: ## end the demo and remove every trace of it
 	$(LAB) down
 
-lab-up: setup ## only the management cluster, to try things by hand
+lab-up: setup ## only the management cluster, to try things by hand; a lab that is up goes
 	$(LAB) up
 
 lab-down: demo-down ## the same as demo-down
@@ -29,19 +29,23 @@ check: tools ## format, lints, docs, licences, and every test that needs no clus
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(DENY) check bans licenses sources
+	@if $(DENY) fetch db; then $(DENY) check --disable-fetch advisories; else echo "advisories: NOT CHECKED, their database cannot be reached" >&2; fi
 	cargo test --workspace
 
 programs: setup ## build Kubernetes, etcd, helm and the Go peers into the cache
 	$(LAB) build
 
+chart: programs ## lint the Helm chart and render it with every toggle on
+	$(LAB) chart
+
 interop: programs ## the tunnel against peers written in Go; prints the table
 	$(LAB) interop --build development
 
-e2e: programs ## every scenario in the lab: real kubelets, kubeadm, helm
+e2e: programs ## every scenario in the lab: real kubelets, kubeadm, helm; a lab that is up goes
 	$(LAB) test --build development
 
 test: export WARREN_REQUIRE_KUBE = 1
-test: programs check interop e2e ## everything that a change can break
+test: programs check chart interop e2e ## everything that a change can break
 
 images: setup ## our images as OCI archives in target/images
 	$(LAB) images
@@ -55,4 +59,4 @@ fuzz: ## fuzz the tunnel's parsers for a minute each (needs nightly and cargo-fu
 clean: demo-down ## remove what was built here; the cache of built programs stays
 	cargo clean
 
-.PHONY: help setup tools demo demo-down lab-up lab-down check programs interop e2e test images crds fuzz clean
+.PHONY: help setup tools demo demo-down lab-up lab-down check programs chart interop e2e test images crds fuzz clean

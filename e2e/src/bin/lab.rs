@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use e2e::chart;
 use e2e::demo;
 use e2e::error::{Error, Result};
 use e2e::image::product::{self, Build};
@@ -58,6 +59,8 @@ enum Verb {
     },
     /// Show the rows of the demo again, on the demo that is up.
     Rows,
+    /// Lint the Helm chart and render it with every toggle on.
+    Chart,
     /// Prove the tunnel against peers written in Go and print the table.
     Interop {
         /// How our programs are built.
@@ -130,6 +133,7 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
             }
             Ok(())
         }
+        Verb::Chart => chart::check(place).await,
         Verb::Interop { build } => interop::run(place, build).await,
         Verb::Up => Lab::up(place).await.map(drop),
         Verb::Test {
