@@ -10,7 +10,7 @@ use crate::place::{Place, create_directory};
 use crate::programs::Programs;
 use crate::report::Table;
 use crate::worker::{self, Join};
-use crate::{cgroup, conntrack, management, network, node};
+use crate::{cgroup, kernel, management, network, node, residue};
 
 /// A lab that is up.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ impl Lab {
         down(place).await?;
         create_directory(&place.state())?;
         network::build().await?;
-        conntrack::enlarge(place)?;
+        kernel::prepare(place)?;
+        cgroup::delegate()?;
         let machine = Machine::boot(place, &programs, "management").await?;
         let (cluster, runtime) = tokio::join!(
             management::start_control_plane(place, &programs, &machine),
@@ -127,7 +128,7 @@ impl Lab {
             worker.machine.halt().await?;
         }
         network::remove_worker(name).await?;
-        cgroup::remove(&[name.to_owned()]);
+        cgroup::remove(&[name.to_owned()]).await?;
         crate::place::remove_directory(&self.place.machine(name))
     }
 }
@@ -163,7 +164,8 @@ impl Worker {
     }
 }
 
-/// Ends everything the lab started, in this run or an earlier one, and removes every trace but the cache.
+/// Ends everything the lab started, in this run or an earlier one, and removes every trace but the cache; fails with
+/// a list of what is left, if anything is.
 pub async fn down(place: &Place) -> Result<()> {
     let machines = machines(place);
     for name in &machines {
@@ -172,10 +174,12 @@ pub async fn down(place: &Place) -> Result<()> {
         }
     }
     network::remove(&machines).await?;
-    cgroup::remove(&machines);
-    conntrack::restore(place)?;
+    cgroup::remove(&machines).await?;
+    cgroup::restore().await?;
+    kernel::restore(place)?;
     crate::place::remove_directory(&place.state())?;
-    crate::place::remove_directory(&place.demo())
+    crate::place::remove_directory(&place.demo())?;
+    residue::expect_none(place)
 }
 
 /// Which machines run, and which of their daemons.

@@ -113,6 +113,25 @@ pub async fn remove(machines: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What is there of the lab's networks: namespaces, and the link whose routes go with it.
+pub fn left() -> Vec<String> {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let ours = |name: &String| {
+        name == "wan"
+            || name == "management"
+            || name.trim_end_matches(|c: char| c.is_ascii_digit()) == "worker"
+    };
+    let mut left: Vec<_> = names
+        .filter(ours)
+        .map(|name| format!("network namespace {name}"))
+        .collect();
+    if Path::new("/sys/class/net/lab").exists() {
+        left.push("network link lab".into());
+    }
+    left
+}
+
 /// Removes one worker's namespace; its link goes with it.
 pub async fn remove_worker(name: &str) -> Result<()> {
     remove_namespace(name).await

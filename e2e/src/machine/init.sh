@@ -28,15 +28,14 @@ mkdir -p /etc/kubernetes /etc/cni/net.d /opt/cni/bin
 mount --make-rshared /
 
 for controller in /sys/fs/cgroup/*/; do # version 1: a controller's hierarchy each; version 2: there are no such files
-    [ -e "$controller/cgroup.procs" ] && [ -e "$controller/release_agent" ] || continue
+    [ -e "$controller/tasks" ] || continue # release_agent is in the root group alone, which a container does not see
     mkdir -p "$controller/warren-$2"
     for file in cpuset.cpus cpuset.mems; do
         [ -e "$controller/$file" ] && cat "$controller/$file" >"$controller/warren-$2/$file"
     done
 done
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    mkdir -p "/sys/fs/cgroup/warren-$2"
-    sed 's/ / +/g; s/^/+/' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control || true
+    mkdir -p "/sys/fs/cgroup/warren-$2" # it has its controllers from its parent
 fi
 mv "$1/pid.new" "$1/pid" 2>/dev/null || mv /run/node/pid.new /run/node/pid
 exec "$3"
