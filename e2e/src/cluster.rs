@@ -38,9 +38,9 @@ impl Cluster {
 
     /// Any of the lab's programs, with this cluster as its `KUBECONFIG`.
     pub fn program(&self, name: &str) -> Invocation {
-        Invocation::new([name])
+        self.programs
+            .settle(Invocation::new([name]))
             .env("KUBECONFIG", &self.kubeconfig)
-            .env("PATH", self.programs.search_path())
     }
 
     /// A client of its API.

@@ -124,6 +124,7 @@ impl Machine {
         ])
         .args(argv)
         .env("PATH", self.programs.search_path())
+        .env("KUBECACHEDIR", "/run/kube-cache")
     }
 
     /// Starts a daemon that outlives us; its output goes to `logs/<unit>.log`.

@@ -23,6 +23,14 @@ struct Module {
     names: &'static [&'static str],
 }
 
+/// Variables that say where kubectl and helm keep things, and the folder of ours for each.
+const HOMES: [(&str, &str); 4] = [
+    ("KUBECACHEDIR", "kube-cache"),
+    ("HELM_CACHE_HOME", "helm-cache"),
+    ("HELM_CONFIG_HOME", "helm-config"),
+    ("HELM_DATA_HOME", "helm-data"),
+];
+
 const MODULES: [Module; 7] = [
     Module {
         name: "peers",
@@ -74,6 +82,8 @@ const MODULES: [Module; 7] = [
 #[derive(Debug, Clone, Default)]
 pub struct Programs {
     directories: Vec<PathBuf>,
+    /// Where they keep what they would else write to the home directory.
+    home: PathBuf,
 }
 
 impl Programs {
@@ -83,7 +93,20 @@ impl Programs {
         for module in &MODULES {
             directories.push(module.build(place).await?);
         }
-        Ok(Self { directories })
+        Ok(Self {
+            directories,
+            home: place.state().join("home"),
+        })
+    }
+
+    /// Whether the cache holds all of them.
+    pub fn are_built(place: &Place) -> Result<bool> {
+        for module in &MODULES {
+            if !module.directory(place)?.exists() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The file of a program.
@@ -116,20 +139,39 @@ impl Programs {
         name: &str,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> Result<Invocation> {
-        Ok(Invocation::new([self.path(name)?])
-            .args(arguments)
-            .env("PATH", self.search_path()))
+        Ok(self.settle(Invocation::new([self.path(name)?]).args(arguments)))
+    }
+
+    /// Has a program find these programs, and has kubectl and helm keep their caches in the lab's own folder.
+    pub fn settle(&self, invocation: Invocation) -> Invocation {
+        let mut settled = invocation.env("PATH", self.search_path());
+        for (variable, folder) in HOMES {
+            settled = settled.env(variable, self.home.join(folder));
+        }
+        settled
     }
 }
 
 impl Module {
+    fn source(&self, place: &Place) -> PathBuf {
+        place.repository().join("e2e/go").join(self.name)
+    }
+
+    fn program(&self) -> &'static str {
+        self.names.first().copied().unwrap_or_default()
+    }
+
+    /// Where the cache has it, once it is built.
+    fn directory(&self, place: &Place) -> Result<PathBuf> {
+        let fingerprint = self.fingerprint(&self.source(place))?;
+        let name = format!("{}-{fingerprint}", self.program());
+        Ok(place.cache().join("programs").join(name))
+    }
+
     async fn build(&self, place: &Place) -> Result<PathBuf> {
-        let source = place.repository().join("e2e/go").join(self.name);
-        let program = self.names.first().copied().unwrap_or_default();
-        let directory = place
-            .cache()
-            .join("programs")
-            .join(format!("{program}-{}", self.fingerprint(&source)?));
+        let source = self.source(place);
+        let program = self.program();
+        let directory = self.directory(place)?;
         if directory.exists() {
             return Ok(directory);
         }
@@ -137,12 +179,15 @@ impl Module {
         let unfinished = directory.with_extension("unfinished");
         crate::place::remove_directory(&unfinished)?;
         create_directory(&unfinished)?;
+        // What go downloads and compiles stays in the cache too, wherever the user's own go keeps it.
+        let go = place.cache().join("go");
         Invocation::new([
             "nice",
             "go",
             "build",
             "-trimpath",
             "-buildvcs=false",
+            "-modcacherw",
             "-ldflags",
             &link_flags(),
             "-o",
@@ -150,6 +195,8 @@ impl Module {
         .args([unfinished.join(program)])
         .args([self.package])
         .env("CGO_ENABLED", "0")
+        .env("GOCACHE", go.join("build"))
+        .env("GOMODCACHE", go.join("modules"))
         .directory(&source)
         .limit(Duration::from_mins(30))
         .run()
