@@ -11,12 +11,17 @@ use crate::error::{Error, Result};
 use crate::image::product::{self, Build};
 use crate::lab::{Lab, Worker};
 use crate::place::Place;
+use crate::programs::Programs;
 use crate::report::Table;
 use crate::setup;
 use crate::warren::{self, Tenant};
 
 pub mod admission;
 pub mod rows;
+
+/// How long it may take when the programs are built and in the cache, and when they are not.
+const WARM: Duration = Duration::from_mins(4);
+const COLD: Duration = Duration::from_mins(30);
 
 /// A demo that is up.
 #[derive(Debug)]
@@ -34,14 +39,20 @@ pub struct Demo {
 /// Brings everything up, shows the rows, and leaves it all running.
 pub async fn run(place: &Place, build: Build) -> Result<()> {
     let start = Instant::now();
+    let limit = if Programs::are_built(place)? && place.images().exists() {
+        WARM
+    } else {
+        COLD
+    };
     let demo = up(place, build).await?;
     tracing::info!(
         "from nothing to a tenant with a ready worker in {}",
         seconds(start.elapsed())
     );
     let shown = show(&demo).await;
-    keep_logs(&demo.lab, shown).await?;
-    crate::report::say(&guide(&demo))
+    keep_logs(place, shown).await?;
+    crate::report::say(&guide(&demo))?;
+    crate::report::say_took("the demo", start.elapsed(), limit)
 }
 
 /// Shows the rows on a demo that is up.
@@ -54,10 +65,10 @@ pub async fn show(demo: &Demo) -> Result<()> {
 }
 
 /// Passes a result on, after keeping what was to be seen when it is a failure.
-pub async fn keep_logs<T>(lab: &Lab, result: Result<T>) -> Result<T> {
+pub async fn keep_logs<T>(place: &Place, result: Result<T>) -> Result<T> {
     if result.is_err() {
-        let logs = crate::diagnostics::collect(lab, "demo").await?;
-        tracing::error!(logs = %logs.display(), "failed; what was to be seen is kept");
+        let logs = crate::diagnostics::collect(place, "demo").await;
+        tracing::error!("failed; what was to be seen is kept in {logs}");
     }
     result
 }
@@ -66,9 +77,9 @@ pub async fn keep_logs<T>(lab: &Lab, result: Result<T>) -> Result<T> {
 pub async fn up(place: &Place, build: Build) -> Result<Demo> {
     setup::lab(place).await?;
     let archives = product::archives(place, build).await?;
-    let lab = Lab::up(place).await?;
+    let lab = keep_logs(place, Lab::up(place).await).await?;
     let filled = fill(&lab, &archives).await;
-    let (tenant, cluster, worker) = keep_logs(&lab, filled).await?;
+    let (tenant, cluster, worker) = keep_logs(place, filled).await?;
     Ok(Demo {
         lab,
         tenant,
@@ -100,7 +111,7 @@ async fn fill(lab: &Lab, archives: &[PathBuf]) -> Result<(Tenant, Cluster, Worke
         &lab.place().demo().join("management.kubeconfig"),
         crate::place::read(lab.management().kubeconfig())?,
     )?;
-    link_kubectl(lab)?;
+    offer_kubectl(lab)?;
     let (tenant, worker) = tokio::join!(
         start_tenant(lab, archives),
         lab.boot_worker("worker", archives)
@@ -133,15 +144,19 @@ async fn start_tenant(lab: &Lab, archives: &[PathBuf]) -> Result<Tenant> {
     Ok(tenant)
 }
 
-/// kubectl beside the kubeconfigs, for whoever has none.
-fn link_kubectl(lab: &Lab) -> Result<()> {
-    let link = lab.place().demo().join("kubectl");
-    match std::os::unix::fs::symlink(lab.programs().path("kubectl")?, &link) {
-        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Error::file("create", &link)(source))
-        }
-        _ => Ok(()),
-    }
+/// kubectl beside the kubeconfigs, for whoever has none; what it keeps goes with the demo.
+fn offer_kubectl(lab: &Lab) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = lab.place().demo();
+    let script = folder.join("kubectl");
+    let text = format!(
+        "#!/bin/sh\nKUBECACHEDIR=${{KUBECACHEDIR:-'{}'}} exec '{}' \"$@\"\n",
+        folder.join("kube-cache").display(),
+        lab.programs().path("kubectl")?.display(),
+    );
+    crate::place::write(&script, text)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
+        .map_err(Error::file("make executable", &script))
 }
 
 fn guide(demo: &Demo) -> String {

@@ -1,31 +1,38 @@
 //! What a person needs after a failure: the machines' logs, and both clusters' pods, events and container logs.
+//! It takes what it can get: the failure it is called for is the news, and is never replaced by one of its own.
 
 use std::path::{Path, PathBuf};
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::lab::Lab;
-use crate::place::{create_directory, remove_directory, write};
+use crate::place::{Place, create_directory, remove_directory, write};
+use crate::programs::Programs;
 
-/// Collects everything below one folder and returns its path.
-pub async fn collect(lab: &Lab, occasion: &str) -> Result<PathBuf> {
-    let folder = lab.place().logs().join(occasion);
-    remove_directory(&folder)?;
-    copy_machine_logs(&lab.place().state().join("machines"), &folder)?;
-    cluster(lab.management(), &folder.join("management")).await?;
-    let tenant = lab.place().demo().join("tenant.kubeconfig");
-    if tenant.exists() {
-        cluster(
-            &Cluster::new(tenant, lab.programs().clone()),
-            &folder.join("tenant"),
-        )
-        .await?;
+/// Collects everything below one folder and says where that is, and why something lacks if it does. The lab need not be
+/// up, nor have come up.
+pub async fn collect(place: &Place, occasion: &str) -> String {
+    let folder = place.logs().join(occasion);
+    let machines = remove_directory(&folder)
+        .and_then(|()| copy_machine_logs(&place.state().join("machines"), &folder));
+    let clusters = [
+        ("management", place.state().join("management.kubeconfig")),
+        ("tenant", place.demo().join("tenant.kubeconfig")),
+    ];
+    let mut outcomes = vec![machines];
+    for (name, kubeconfig) in clusters {
+        outcomes.push(cluster(place, kubeconfig, &folder.join(name)).await);
     }
-    Ok(folder)
+    let failures = outcomes.into_iter().filter_map(Result::err);
+    let incomplete = failures.map(|error| format!(" (incomplete: {})", error.chain()));
+    folder.display().to_string() + &incomplete.collect::<String>()
 }
 
-/// One cluster's state; what cannot be read is written down as such.
-async fn cluster(cluster: &Cluster, folder: &Path) -> Result<()> {
+/// One cluster's state, if there is such a cluster; what cannot be read is written down as such.
+async fn cluster(place: &Place, kubeconfig: PathBuf, folder: &Path) -> Result<()> {
+    if !kubeconfig.exists() {
+        return Ok(());
+    }
+    let cluster = Cluster::new(kubeconfig, Programs::build(place).await?);
     let reports = [
         (
             "objects",
@@ -37,18 +44,28 @@ async fn cluster(cluster: &Cluster, folder: &Path) -> Result<()> {
             "tenant-control-planes",
             "get tenantcontrolplanes,datastores -A -o yaml",
         ),
+        (
+            "describe-tenant-control-planes",
+            "describe tenantcontrolplanes,datastores -A",
+        ),
     ];
     for (name, arguments) in reports {
         let finished = cluster
             .kubectl(arguments.split_whitespace())
             .args(["--request-timeout=20s"])
             .finish()
-            .await?;
-        write(
-            &folder.join(format!("{name}.txt")),
-            finished.stdout + &finished.stderr,
-        )?;
+            .await;
+        let text = finished.map_or_else(
+            |error| error.chain(),
+            |finished| finished.stdout + &finished.stderr,
+        );
+        write(&folder.join(format!("{name}.txt")), text)?;
     }
+    container_logs(&cluster, folder).await
+}
+
+/// The logs of every container, of the one before it too.
+async fn container_logs(cluster: &Cluster, folder: &Path) -> Result<()> {
     let names = "{range .items[*]}{.metadata.namespace} {.metadata.name}{\"\\n\"}{end}";
     let pods = cluster
         .kubectl(["get", "pods", "-A", "-o", &format!("jsonpath={names}")])

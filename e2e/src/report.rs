@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -53,6 +54,15 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// Says how long something took, and warns when that is longer than it may take on a machine that does nothing else.
+pub fn say_took(what: &str, took: Duration, limit: Duration) -> Result<()> {
+    let text = format!("{what} took {} s", took.as_secs());
+    if took > limit {
+        tracing::warn!("{text}, more than the {} s it may", limit.as_secs());
+    }
+    say(&text)
 }
 
 /// Writes text to standard output.

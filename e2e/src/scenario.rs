@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 
 use crate::demo::{self, Demo};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect_contains};
 use crate::report::{Table, say};
 use crate::wait::timed;
 
@@ -16,10 +16,11 @@ mod certificates;
 mod faults;
 mod life_cycle;
 mod replicas;
+mod restore;
 mod stalls;
 mod streams;
 
-/// One scenario: a sentence, and what proves it. It leaves the demo as it found it.
+/// One scenario: a sentence, and what proves it. It leaves the demo as it found it, unless it fails.
 struct Scenario {
     name: &'static str,
     run: for<'a> fn(&'a Demo) -> LocalBoxFuture<'a, Result<String>>,
@@ -88,35 +89,65 @@ const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "fault-data-store",
-        run: |demo| faults::data_store(demo).boxed_local(),
+        run: |demo| {
+            remedied(
+                faults::data_store(demo),
+                "create it, or correct spec.dataStore",
+            )
+            .boxed_local()
+        },
     },
     Scenario {
         name: "fault-data-store-silent",
-        run: |demo| faults::data_store_silent(demo).boxed_local(),
+        run: |demo| {
+            remedied(
+                faults::data_store_silent(demo),
+                "check spec.endpoints of the DataStore",
+            )
+            .boxed_local()
+        },
     },
     Scenario {
         name: "fault-load-balancer",
-        run: |demo| faults::load_balancer(demo).boxed_local(),
+        run: |demo| {
+            remedied(
+                faults::load_balancer(demo),
+                "set spec.networkProfile.address",
+            )
+            .boxed_local()
+        },
     },
     Scenario {
         name: "fault-image",
-        run: |demo| faults::image(demo).boxed_local(),
+        run: |demo| remedied(faults::image(demo), "check that the image exists").boxed_local(),
     },
     Scenario {
         name: "fault-port-clash",
-        run: |demo| faults::port_clash(demo).boxed_local(),
+        run: |demo| {
+            remedied(
+                faults::port_clash(demo),
+                "choose another spec.networkProfile.port",
+            )
+            .boxed_local()
+        },
     },
     Scenario {
         name: "fault-tenant-unreachable",
-        run: |demo| faults::tenant_unreachable(demo).boxed_local(),
+        run: |demo| remedied(faults::tenant_unreachable(demo), "TenantUnreachable").boxed_local(),
     },
     Scenario {
         name: "fault-no-agent",
-        run: |demo| faults::no_agent(demo).boxed_local(),
+        run: |demo| remedied(faults::no_agent(demo), "Check firewalls on the way").boxed_local(),
     },
     Scenario {
         name: "fault-agent-refused",
-        run: |demo| faults::agent_refused(demo).boxed_local(),
+        run: |demo| {
+            remedied(
+                faults::agent_refused(demo),
+                "delete the agents' pods to have fresh tokens",
+            )
+            .boxed_local()
+        },
     },
     Scenario {
         name: "adopted",
@@ -138,35 +169,44 @@ pub fn names() -> Vec<&'static str> {
 
 /// Runs the named scenarios, or all, and prints the table; failing ones make the result an error.
 pub async fn run(demo: &Demo, only: &[String]) -> Result<()> {
+    let found = restore::Found::look(demo).await?;
     let mut table = Table::new(&["scenario", "result", "took", "what was seen"]);
-    let (mut passed, mut failed) = (0_u32, 0_u32);
+    let (mut passed, mut failed, mut not_run) = (0_u32, 0_u32, 0_u32);
+    let mut lost = None;
     for scenario in ALL
         .iter()
         .filter(|scenario| only.is_empty() || only.iter().any(|name| name == scenario.name))
     {
+        if let Some(after) = lost {
+            not_run += 1;
+            let why = format!("the demo could not be mended after {after}");
+            table.row([scenario.name, "not run", "", &why]);
+            continue;
+        }
         tracing::info!("scenario {}", scenario.name);
         let (outcome, took) = timed(async { Ok(one(demo, scenario).await) }).await?;
         let took = format!("{:.1} s", took.as_secs_f64());
-        match outcome {
+        let error = match outcome {
             Ok(seen) => {
                 passed += 1;
                 table.row([scenario.name, "pass", &took, &seen]);
+                continue;
             }
-            Err(error) => {
-                failed += 1;
-                tracing::error!("{} failed: {}", scenario.name, error.chain());
-                let logs = crate::diagnostics::collect(&demo.lab, scenario.name).await?;
-                table.row([
-                    scenario.name,
-                    "FAIL",
-                    &took,
-                    &format!("see {}", logs.display()),
-                ]);
-            }
+            Err(error) => error,
+        };
+        failed += 1;
+        tracing::error!("{} failed: {}", scenario.name, error.chain());
+        let logs = crate::diagnostics::collect(demo.lab.place(), scenario.name).await;
+        table.row([scenario.name, "FAIL", &took, &format!("see {logs}")]);
+        if let Err(error) = found.restore(demo).await {
+            tracing::error!("mending the demo failed: {}", error.chain());
+            lost = Some(scenario.name);
         }
     }
     say(&table.to_string())?;
-    say(&format!("{passed} passed, {failed} failed"))?;
+    say(&format!(
+        "{passed} passed, {failed} failed, {not_run} not run"
+    ))?;
     if failed == 0 {
         return Ok(());
     }
@@ -191,6 +231,13 @@ async fn one(demo: &Demo, scenario: &Scenario) -> Result<String> {
 async fn rows(demo: &Demo) -> Result<String> {
     let rows = demo::rows::all(demo).await?;
     Ok(format!("{} rows read back", rows.len()))
+}
+
+/// A fault whose message, which is what the scenario has seen, holds these words of the remedy.
+async fn remedied(fault: impl Future<Output = Result<String>>, remedy: &str) -> Result<String> {
+    let message = fault.await?;
+    expect_contains("the condition's message", &message, remedy)?;
+    Ok(message)
 }
 
 /// Every example is accepted by the API server and the webhook, as it stands.

@@ -135,7 +135,7 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
         }
         Verb::Chart => chart::check(place).await,
         Verb::Interop { build } => interop::run(place, build).await,
-        Verb::Up => Lab::up(place).await.map(drop),
+        Verb::Up => demo::keep_logs(place, Lab::up(place).await).await.map(drop),
         Verb::Test {
             attach, scenarios, ..
         } if attach => scenario::run(&demo::attach(place).await?, &scenarios).await,

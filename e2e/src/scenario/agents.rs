@@ -110,10 +110,17 @@ pub(super) async fn stopped(demo: &Demo) -> Result<String> {
         .await?;
     demo.tenant.annotate("kamaji.clastix.io/paused-").await?;
     tunnel_works(demo).await?;
+    if finished.status.success() {
+        return Err(Error::Unexpected {
+            what: "exec without agents".into(),
+            expected: "a failure".into(),
+            found: "success".into(),
+        });
+    }
     expect_contains(
         "exec without agents",
-        &finished.stderr.to_lowercase(),
-        "agent",
+        &finished.stderr,
+        "No agent available",
     )?;
     Ok(finished.stderr.trim().to_owned())
 }

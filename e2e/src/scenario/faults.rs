@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::demo::Demo;
-use crate::error::Result;
+use crate::error::{Result, expect_contains};
 use crate::network;
 use crate::scenario::agents::tunnel_works;
+use crate::scenario::restore::COMMENT;
+use crate::wait::{Seen, until};
 use crate::warren::Tenant;
 
 /// How soon a fault must be named.
@@ -61,7 +63,27 @@ async fn named(tenant: Tenant, condition: &str, reason: &str) -> Result<String> 
 /// A `DataStore` that is not there.
 pub(super) async fn data_store(demo: &Demo) -> Result<String> {
     let tenant = faulty(demo, "fault-data-store", &json!({ "dataStore": "nowhere" })).await?;
-    named(tenant, "DataStoreReady", "DataStoreNotFound").await
+    let explained = explained(&tenant, "DataStoreReady", "DataStoreNotFound").await;
+    let message = named(tenant, "DataStoreReady", "DataStoreNotFound").await?;
+    explained.map(|()| message)
+}
+
+/// `kubectl describe` explains the fault: the condition, its message, and an Event of the same words.
+async fn explained(tenant: &Tenant, condition: &str, reason: &str) -> Result<()> {
+    let message = tenant.wait_reason(condition, reason, LIMIT).await?;
+    let describe = ["-n", "default", "describe", "tcp", tenant.name()];
+    let looked = until("the Event is there", Duration::from_secs(20), async || {
+        let text = tenant.management().kubectl(describe).run().await?;
+        let (conditions, events) = text.split_once("\nEvents:").unwrap_or((&text, ""));
+        for part in [condition, reason, &message] {
+            expect_contains("kubectl describe tcp", conditions, part)?;
+        }
+        for part in [reason, &message] {
+            expect_contains("the Events of kubectl describe tcp", events, part)?;
+        }
+        Ok(Seen::Yes(()))
+    });
+    looked.await
 }
 
 /// A `DataStore` whose endpoint nobody answers at.
@@ -219,6 +241,7 @@ async fn filter(namespace: &str, verb: &str, rule: &str) -> Result<()> {
     let words: Vec<_> = ["iptables", verb]
         .into_iter()
         .chain(rule.split(' '))
+        .chain(["-m", "comment", "--comment", COMMENT])
         .collect();
     network::inside(namespace, &words).run().await.map(drop)
 }

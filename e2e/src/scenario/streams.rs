@@ -13,26 +13,35 @@ use crate::programs::hex;
 /// The server's health port, which has its metrics too.
 const METRICS_PORT: u16 = 8134;
 
-/// An `exec` raises the server's count of packets from agents.
+/// What an `exec` prints raises the server's count of DATA packets from agents, by as many as it takes at least.
 pub(super) async fn packets_are_counted(demo: &Demo) -> Result<String> {
-    let before = packets_from_agents(demo).await?;
-    rows::exec(&demo.cluster).await?;
-    let after = packets_from_agents(demo).await?;
-    if after > before {
-        return Ok(format!(
-            "{before} packets from agents before an exec, {after} after"
-        ));
+    const SIZE: usize = 1 << 20;
+    const LARGEST_PACKET: usize = 32 << 10;
+    let least = SIZE / LARGEST_PACKET;
+    let word = rows::random();
+    let script = format!("yes {word} | head -c {SIZE}");
+    let before = data_from_agents(demo).await?;
+    let printed = demo
+        .cluster
+        .kubectl(["exec", "demo", "--", "sh", "-c", &script])
+        .run()
+        .await?;
+    let after = data_from_agents(demo).await?;
+    expect_contains("what exec printed", &printed, &word)?;
+    let rise = usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX);
+    if printed.len() == SIZE && rise >= least {
+        return Ok(format!("{rise} DATA packets from agents for {SIZE} bytes"));
     }
     Err(Error::Unexpected {
-        what: "konnectivity_network_proxy_server_stream_packets_total{segment=\"from_agent\"}"
+        what: "konnectivity_network_proxy_server_stream_packets_total{segment=\"from_agent\",packet_type=\"DATA\"}"
             .into(),
-        expected: format!("more than {before}"),
-        found: after.to_string(),
+        expected: format!("{least} or more for {SIZE} bytes"),
+        found: format!("{rise} for {} bytes", printed.len()),
     })
 }
 
-/// The sum over all control-plane pods and packet types.
-async fn packets_from_agents(demo: &Demo) -> Result<u64> {
+/// The sum over all control-plane pods.
+async fn data_from_agents(demo: &Demo) -> Result<u64> {
     let mut sum = 0;
     for pod in demo.tenant.pods().await? {
         let path = format!("/api/v1/namespaces/default/pods/{pod}:{METRICS_PORT}/proxy/metrics");
@@ -45,6 +54,7 @@ async fn packets_from_agents(demo: &Demo) -> Result<u64> {
         let lines = text.lines().filter(|line| {
             line.starts_with("konnectivity_network_proxy_server_stream_packets_total{")
                 && line.contains("segment=\"from_agent\"")
+                && line.contains("packet_type=\"DATA\"")
         });
         sum += lines
             .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
