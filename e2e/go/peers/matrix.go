@@ -78,12 +78,14 @@ func printMatrix(columns []column, only, logs string) error {
 	}
 	const row = "%-22s %-13s %-37s %9s  %s\n"
 	fmt.Printf(row, "server / agent", "frontend", "scenario", "took", "result")
-	passed, failed, skipped := 0, 0, 0
+	passed, failed, skipped, notAsked := 0, 0, 0, 0
 	for _, column := range columns {
 		results := column.run(ends, only, logs)
 		for _, result := range results {
 			fmt.Printf(row, column.title, column.mode, result.scenario, result.took.Round(time.Millisecond), result.text())
 			switch {
+			case result.notAsked:
+				notAsked++
 			case result.skipped:
 				skipped++
 			case result.err != nil:
@@ -93,7 +95,8 @@ func printMatrix(columns []column, only, logs string) error {
 			}
 		}
 	}
-	fmt.Printf("\n%d passed, %d failed, %d skipped\n", passed, failed, skipped)
+	fmt.Printf("\n%d passed, %d failed, %d not run (no such program was named), %d not asked (the pairing's wire cannot do it)\n", passed, failed, skipped, notAsked)
+	fmt.Println("kube-apiserver itself, in both frontends: make e2e, scenarios demo and stopped-exec")
 	if failed > 0 || passed == 0 {
 		return fmt.Errorf("%d cells failed, %d passed", failed, passed)
 	}
@@ -105,11 +108,14 @@ type cell struct {
 	scenario string
 	err      error
 	skipped  bool
+	notAsked bool // no half of this pairing promises it
 	took     time.Duration
 }
 
 func (c cell) text() string {
 	switch {
+	case c.notAsked:
+		return "not asked"
 	case c.skipped:
 		return "not run"
 	case c.err != nil:
@@ -122,13 +128,14 @@ func (c cell) text() string {
 func (c column) run(ends *endpoints, only, logs string) []cell {
 	var rows []scenario
 	for _, scenario := range scenarios {
-		if strings.Contains(scenario.modes, c.mode) && strings.Contains(scenario.name, only) && c.meets(scenario.needs) {
+		if strings.Contains(scenario.modes, c.mode) && strings.Contains(scenario.name, only) {
 			rows = append(rows, scenario)
 		}
 	}
 	results := make([]cell, len(rows))
 	for i, row := range rows {
 		results[i].scenario = row.name
+		results[i].notAsked = !c.meets(row.needs)
 	}
 	if c.server.path == "" || c.agent.path == "" {
 		for i := range results {
@@ -146,6 +153,9 @@ func (c column) run(ends *endpoints, only, logs string) []cell {
 	defer running.stop()
 	w := world{mode: c.mode, socket: running.socket, dial: dialerFor(c.mode, running.socket), ends: ends}
 	for i, row := range rows {
+		if results[i].notAsked {
+			continue
+		}
 		started := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 		results[i].err = row.run(ctx, w)
