@@ -35,9 +35,6 @@ check: tools ## format, lints, docs, licences, and every test that needs no clus
 programs: setup ## build Kubernetes, etcd, helm and the Go peers into the cache
 	$(LAB) build
 
-chart: programs ## lint the Helm chart and render it with every toggle on
-	$(LAB) chart
-
 interop: programs ## the tunnel against peers written in Go; prints the table
 	$(LAB) interop --build development
 
@@ -45,7 +42,7 @@ e2e: programs ## every scenario in the lab: real kubelets, kubeadm, helm; a lab 
 	$(LAB) test --build development
 
 test: export WARREN_REQUIRE_KUBE = 1
-test: programs check chart interop e2e ## everything that a change can break
+test: programs check interop e2e ## everything that a change can break
 
 images: setup ## our images as OCI archives in target/images
 	$(LAB) images
@@ -59,4 +56,4 @@ fuzz: ## fuzz the tunnel's parsers for a minute each (needs nightly and cargo-fu
 clean: demo-down ## remove what was built here; the cache of built programs stays
 	cargo clean
 
-.PHONY: help setup tools demo demo-down lab-up lab-down check programs chart interop e2e test images crds fuzz clean
+.PHONY: help setup tools demo demo-down lab-up lab-down check programs interop e2e test images crds fuzz clean

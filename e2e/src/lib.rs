@@ -11,7 +11,6 @@
 //! and [`lab::Lab`] is all of that. The `lab` program is its command line; `make help` names the ways to call it.
 
 pub mod cgroup;
-pub mod chart;
 pub mod cluster;
 pub mod command;
 pub mod demo;

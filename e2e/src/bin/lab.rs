@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use e2e::chart;
 use e2e::demo;
 use e2e::error::{Error, Result};
 use e2e::image::product::{self, Build};
@@ -59,8 +58,6 @@ enum Verb {
     },
     /// Show the rows of the demo again, on the demo that is up.
     Rows,
-    /// Lint the Helm chart and render it with every toggle on.
-    Chart,
     /// Prove the tunnel against peers written in Go and print the table.
     Interop {
         /// How our programs are built.
@@ -133,7 +130,6 @@ async fn run(verb: Verb, place: &Place) -> Result<()> {
             }
             Ok(())
         }
-        Verb::Chart => chart::check(place).await,
         Verb::Interop { build } => interop::run(place, build).await,
         Verb::Up => demo::keep_logs(place, Lab::up(place).await).await.map(drop),
         Verb::Test {
