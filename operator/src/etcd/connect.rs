@@ -104,6 +104,9 @@ impl Etcd {
         };
         match etcd.status().await {
             Ok(_status) => Ok(etcd),
+            // Newer members tell root alone. One that judges the user has answered; what the user
+            // may do, each call says for itself.
+            Err(Error::Call { source, .. }) if judges_the_user(source.code()) => Ok(etcd),
             // In TLS 1.3 the handshake is over for us before the server has judged our certificate.
             Err(Error::Call { source, .. }) if source.code() == Code::Cancelled => {
                 Err(Error::HungUp(source))
@@ -141,6 +144,11 @@ impl Etcd {
             alarms: status.errors,
         })
     }
+}
+
+/// etcd's codes for a user without the permission, and for one that it does not know.
+fn judges_the_user(code: Code) -> bool {
+    matches!(code, Code::PermissionDenied | Code::FailedPrecondition)
 }
 
 /// `host:port`, or the same with `https://` before it.
