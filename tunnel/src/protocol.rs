@@ -30,5 +30,6 @@ pub mod destination;
 pub mod framing;
 pub mod id;
 pub mod metadata;
+pub mod native;
 pub mod packet;
 pub mod table;
