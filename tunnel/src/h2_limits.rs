@@ -16,9 +16,10 @@ const MIB: u32 = 1024 * KIB;
 const STREAM_WINDOW: u32 = 4 * MIB;
 /// One connection carries one stream in reference mode; two so that a second one can open.
 const CONNECTION_WINDOW: u32 = 8 * MIB;
-/// Many streams of one frontend: a stalled one must not eat the window of the others.
-const FRONTEND_STREAM_WINDOW: u32 = 256 * KIB;
-const FRONTEND_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Many streams that share a connection, of one frontend or in native mode: a stalled one must not
+/// eat the window of the others.
+const SHARED_STREAM_WINDOW: u32 = 256 * KIB;
+const SHARED_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// Unread small frames: h2's default kills the connection after some hundred keystrokes that a
 /// paused reader has not taken. Data is bounded by the windows and by our own budgets.
 const DATA_FRAMES: usize = 64 * 1024 * 1024;
@@ -30,13 +31,34 @@ const FRAME: u32 = 64 * KIB;
 const HEADER_LIST: u32 = 16 * KIB;
 /// Many streams on one connection, as the reusable tunnel of kube-apiserver's client has them.
 const STREAMS: u32 = 10_000;
+/// Native mode: a stream is a connection, and the server limits connections itself.
+const NATIVE_STREAMS: u32 = 65_536;
 
 /// The agent's side of its connection to a server.
 pub fn client() -> client::Builder {
+    asking(STREAM_WINDOW, CONNECTION_WINDOW)
+}
+
+/// Native mode, the server's side of an agent's connection: roles are swapped, so it asks.
+pub fn native_server_side() -> client::Builder {
+    let mut builder = asking(SHARED_STREAM_WINDOW, SHARED_CONNECTION_WINDOW);
+    // Dials must not queue behind the agent's first settings.
+    builder.initial_max_send_streams(NATIVE_STREAMS as usize);
+    builder
+}
+
+/// Native mode, the agent's side: a stream for each tunnelled connection.
+pub fn native_agent_side() -> server::Builder {
+    let mut builder = accepting(SHARED_STREAM_WINDOW, SHARED_CONNECTION_WINDOW);
+    builder.max_concurrent_streams(NATIVE_STREAMS);
+    builder
+}
+
+fn asking(stream: u32, connection: u32) -> client::Builder {
     let mut builder = client::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(stream)
+        .initial_connection_window_size(connection)
         .max_frame_size(FRAME)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
@@ -56,7 +78,7 @@ pub fn server() -> server::Builder {
 
 /// The server's side of a frontend's connection: a stream for each tunnelled connection.
 pub fn frontend() -> server::Builder {
-    accepting(FRONTEND_STREAM_WINDOW, FRONTEND_CONNECTION_WINDOW)
+    accepting(SHARED_STREAM_WINDOW, SHARED_CONNECTION_WINDOW)
 }
 
 fn accepting(stream: u32, connection: u32) -> server::Builder {

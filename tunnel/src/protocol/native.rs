@@ -23,6 +23,7 @@ pub mod control;
 pub mod dial;
 pub mod hello;
 pub mod liveness;
+pub mod mode;
 
 /// The application protocol of TLS that means all this.
 pub const ALPN: &[u8] = b"knp-rh2/1";
