@@ -2,8 +2,9 @@
 //! the connections they ask for.
 //!
 //! Read in this order: [`args`] → [`settings`] → [`plan`] (how many servers there are, which are
-//! held) → [`servers`] (carries the plan out) → [`connect`] (one try) → [`session`] (one stream and
-//! its table) → [`connection`] (one connection) → [`dial`] and [`crate::queue`] below it.
+//! held) → [`servers`] (carries the plan out) → [`connect`] (one try) → [`link`] (one stream, of
+//! either wire) → [`session`] (the reference's wire and its table) → [`connection`] (one connection)
+//! → [`dial`] and [`crate::queue`] below it; [`native`] beside them.
 //!
 //! ```text
 //!  server ══ TLS, HTTP/2, gRPC ══► transport::Packets ─► session ─► inbox ─► connection ─► socket
@@ -16,13 +17,16 @@ pub mod connection;
 pub mod dial;
 pub mod health;
 pub mod leases;
+pub mod link;
 pub mod metrics;
+pub mod native;
 pub mod plan;
 pub mod proxy;
 pub mod servers;
 pub mod session;
 pub mod settings;
 pub mod transport;
+pub mod words;
 
 use std::io;
 use std::sync::Arc;

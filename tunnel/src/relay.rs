@@ -57,7 +57,7 @@ where
     S: AsyncRead + Unpin,
     P: Packet,
 {
-    let mut reads = Reads::default();
+    let mut reads = Reads::up_to(LARGEST);
     loop {
         match poll_fn(|cx| reads.poll(Pin::new(socket), cx)).await {
             Ok(data) if data.is_empty() => return ReadEnd::Eof,
@@ -122,19 +122,22 @@ where
 
 /// How large the next read is.
 #[derive(Debug)]
-struct Reads {
+pub(crate) struct Reads {
     size: usize,
-}
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self { size: SMALLEST }
-    }
+    largest: usize,
 }
 
 impl Reads {
+    /// Small at first, and never more than so many bytes.
+    pub(crate) const fn up_to(largest: usize) -> Self {
+        Self {
+            size: SMALLEST,
+            largest,
+        }
+    }
+
     /// What the socket has; nothing at its end. No buffer is kept while it has nothing.
-    fn poll<S: AsyncRead>(
+    pub(crate) fn poll<S: AsyncRead>(
         &mut self,
         socket: Pin<&mut S>,
         cx: &mut Context<'_>,
@@ -143,7 +146,7 @@ impl Reads {
         let count = ready!(poll_read_buf(socket, cx, &mut buffer))?;
         let asked = self.size;
         self.size = match count {
-            full if full >= asked => (asked * 2).min(LARGEST),
+            full if full >= asked => (asked * 2).min(self.largest),
             few if few * 4 < asked => (asked / 2).max(SMALLEST),
             _ => asked,
         };

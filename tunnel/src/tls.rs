@@ -22,6 +22,10 @@ mod tests;
 pub use acceptor::{Acceptor, RECHECK};
 pub use policy::Policy;
 
+/// What rustls may hold unsent: enough for one large HTTP/2 frame with its header, so that it leaves
+/// in one write.
+pub const BUFFER: usize = 256 * 1024;
+
 /// A configuration that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -1,4 +1,4 @@
-//! The flags of `konnectivity-agent`: the reference's, with its spelling and defaults, and one of
+//! The flags of `konnectivity-agent`: the reference's, with its spelling and defaults, and some of
 //! our own. In: a command line. Out: `Args` as typed; `settings.rs` says what they mean.
 
 use std::path::PathBuf;
@@ -62,6 +62,12 @@ pub struct ServerArgs {
     /// Application protocols to offer before `h2`.
     #[arg(long, value_name = "NAME,...")]
     pub alpn_proto: Vec<String>,
+    /// Wire to the servers: `auto`, `legacy` (the reference's) or `native` (only our servers).
+    #[arg(long, default_value = "auto", value_name = "MODE")]
+    pub tunnel_mode: String,
+    /// Time between pings in the native mode, and for their answers; at least 100ms.
+    #[arg(long, default_value = "5s", value_parser = go_duration, value_name = "DURATION")]
+    pub native_keepalive_time: Duration,
     /// Time between pings to an idle server; at least 30 s are kept.
     #[arg(long, default_value = "1h0m0s", value_parser = go_duration, value_name = "DURATION")]
     pub keepalive_time: Duration,

@@ -1,4 +1,5 @@
-//! One try to reach a server: name → TCP → TLS → HTTP/2 → the Connect stream → its headers.
+//! One try to reach a server: name → TCP → TLS, which chooses the wire → HTTP/2 → the reference's
+//! Connect stream, or the hello of the native mode.
 //!
 //! In: where the servers are, who we are. Out: a [`Link`], or a [`ConnectError`] that says which
 //! step failed and why, a refused token included. Files are read anew at each try, so rotated
@@ -8,21 +9,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use h2::client::ResponseFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use rustls::AlertDescription;
 use rustls_pki_types::{InvalidDnsNameError, ServerName};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::dial::{DialFailure, Dialer, race};
+use super::link::{Link, Wire};
+use super::native::{self, NativeError};
 use super::proxy::{Proxy, ProxyError};
 use super::settings::Settings;
 use super::transport::{Packets, Transport};
+use crate::protocol::native::ALPN;
+use crate::protocol::native::hello::AgentHello;
+use crate::protocol::native::mode::TunnelMode;
 use crate::{grpc, h2_limits, tls};
 
 /// For a try in all.
@@ -32,19 +40,6 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// Bytes the kernel may hold unsent: more would only stand in front of the next answer.
 const UNSENT: u32 = 128 * 1024;
 const PATH: &str = "/AgentService/Connect";
-
-/// A stream to a server.
-#[derive(Debug)]
-pub struct Link {
-    /// Who it is.
-    pub server: String,
-    /// How many servers it says there are.
-    pub count: usize,
-    /// What it sends.
-    pub packets: Packets,
-    /// What carries both directions.
-    pub transport: Transport,
-}
 
 /// Why a try led to no stream.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +79,12 @@ pub enum ConnectError {
     /// The server said no; for a wrong token this is where it says so.
     #[error("the server refused this agent")]
     Refused(#[from] grpc::Status),
+    /// The server does not speak the native mode.
+    #[error("the server does not speak the native mode; use --tunnel-mode=auto or a newer server")]
+    NotNative,
+    /// The native mode failed before it began.
+    #[error("no native session with the server")]
+    Native(#[source] NativeError),
     /// The server's headers lack what every server sends.
     #[error("expected one {0} in the server's headers, got {1:?}")]
     Headers(&'static str, Vec<HeaderValue>),
@@ -101,6 +102,8 @@ struct Inner {
     settings: Settings,
     dialer: Arc<Dialer>,
     turn: AtomicUsize,
+    /// Whether the servers' side refused to hear of the native mode.
+    is_refused: AtomicBool,
 }
 
 impl Connector {
@@ -110,6 +113,7 @@ impl Connector {
             settings,
             dialer,
             turn: AtomicUsize::new(0),
+            is_refused: AtomicBool::new(false),
         }))
     }
 
@@ -123,30 +127,93 @@ impl Connector {
 }
 
 impl Inner {
+    /// Offers the native mode unless it was refused; then until the reference's wire fails too.
     async fn open(&self) -> Result<Link, ConnectError> {
+        let mode = self.settings.server.mode;
+        if mode == TunnelMode::Auto && self.is_refused.load(Ordering::Relaxed) {
+            let opened = self.attempt(TunnelMode::Legacy).await;
+            self.is_refused.store(opened.is_ok(), Ordering::Relaxed);
+            return opened;
+        }
+        match self.attempt(mode).await {
+            Err(ConnectError::Handshake(peer, error))
+                if mode == TunnelMode::Auto && knows_no_protocol(&error) =>
+            {
+                tracing::info!(%peer, "the native mode is refused; trying without it");
+                let opened = self.attempt(TunnelMode::Legacy).await;
+                self.is_refused.store(opened.is_ok(), Ordering::Relaxed);
+                opened
+            }
+            opened => opened,
+        }
+    }
+
+    async fn attempt(&self, mode: TunnelMode) -> Result<Link, ConnectError> {
+        let stream = self.secured(mode).await?;
+        if stream.get_ref().1.alpn_protocol() == Some(ALPN) {
+            self.native(stream).await
+        } else if mode.speaks_reference() {
+            self.reference(stream).await
+        } else {
+            Err(ConnectError::NotNative)
+        }
+    }
+
+    /// A TLS connection that offered the protocols of `mode`.
+    async fn secured(&self, mode: TunnelMode) -> Result<TlsStream<TcpStream>, ConnectError> {
         let server = &self.settings.server;
-        let request = self.request()?;
         let socket = self.socket().await?;
         let peer = socket.peer_addr().map_err(ConnectError::Socket)?;
-        let config = tls::client_config(&server.ca, server.identity.as_ref(), &server.alpn)?;
+        let native = String::from_utf8_lossy(ALPN).into_owned();
+        let native = Some(native).filter(|_| mode.speaks_native());
+        let legacy = server.alpn.iter().filter(|_| mode.speaks_reference());
+        let alpn: Vec<_> = native.into_iter().chain(legacy.cloned()).collect();
+        let config = tls::client_config(&server.ca, server.identity.as_ref(), &alpn)?;
         let name = ServerName::try_from(server.host.clone())
             .map_err(|error| ConnectError::Name(server.host.clone(), error))?;
         let handshake = TlsConnector::from(config).connect(name, socket).await;
-        let stream = handshake.map_err(|error| ConnectError::Handshake(peer, error))?;
+        let mut stream = handshake.map_err(|error| ConnectError::Handshake(peer, error))?;
+        stream.get_mut().1.set_buffer_limit(Some(tls::BUFFER));
+        Ok(stream)
+    }
+
+    async fn native(&self, stream: TlsStream<TcpStream>) -> Result<Link, ConnectError> {
+        let settings = &self.settings;
+        let bearer = self.token()?.map(|token| format!("Bearer {token}"));
+        let hello = AgentHello {
+            agent_id: settings.agent_id.clone(),
+            identifiers: settings.identifiers.clone(),
+            authorization: bearer.into_iter().collect(),
+            features: Vec::new(),
+        };
+        let opened = native::open(stream, &hello, settings.server.native_keepalive).await;
+        let opened = opened.map_err(|error| match error {
+            NativeError::Refused(reason) => grpc::Status::unknown(reason).into(),
+            NativeError::Http(error) => error.into(),
+            other => ConnectError::Native(other),
+        })?;
+        Ok(Link {
+            server: opened.server.clone(),
+            count: opened.count,
+            wire: Wire::Native(opened),
+        })
+    }
+
+    async fn reference(&self, stream: TlsStream<TcpStream>) -> Result<Link, ConnectError> {
+        let request = self.request()?;
         let (mut sender, mut connection) = h2_limits::client().handshake(stream).await?;
         let pings = connection.ping_pong();
         let (answer, sending) = sender.send_request(request, false)?;
-        let answered = tokio::select! {
+        let (server, count, packets) = tokio::select! {
             answered = headers(answer) => answered?,
             ended = &mut connection => return Err(ended.err().unwrap_or_else(closed).into()),
         };
-        let (server_id, count, packets) = answered;
-        let transport = Transport::new(connection, sending, pings, server.keepalive);
+        let keepalive = self.settings.server.keepalive;
+        let transport = Transport::new(connection, sending, pings, keepalive);
         Ok(Link {
-            server: server_id,
+            server,
             count,
-            packets,
-            transport,
+            wire: Wire::Reference { packets, transport },
         })
     }
 
@@ -205,16 +272,24 @@ impl Inner {
         headers.insert("agentid", value("--agent-id", &settings.agent_id)?);
         let identifiers = value("--agent-identifiers", &settings.identifiers)?;
         headers.insert("agentidentifiers", identifiers);
-        if let Some(path) = &server.token {
-            let token = std::fs::read_to_string(path).map_err(|source| ConnectError::Token {
-                path: path.clone(),
-                source,
-            })?;
-            let mut bearer = value("the token", &format!("Bearer {}", token.trim()))?;
+        if let Some(token) = self.token()? {
+            let mut bearer = value("the token", &format!("Bearer {token}"))?;
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
         }
         Ok(request)
+    }
+
+    /// The token as it is now, if one is shown at all.
+    fn token(&self) -> Result<Option<String>, ConnectError> {
+        let Some(path) = &self.settings.server.token else {
+            return Ok(None);
+        };
+        let read = std::fs::read_to_string(path).map_err(|source| ConnectError::Token {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Some(read.trim().to_owned()))
     }
 }
 
@@ -248,6 +323,17 @@ fn one(headers: &HeaderMap, name: &'static str) -> Result<String, ConnectError> 
             values.into_iter().cloned().collect(),
         )),
     }
+}
+
+/// Whether the other end answered that it knows none of the protocols we offered.
+fn knows_no_protocol(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        inner,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::NoApplicationProtocol
+        ))
+    )
 }
 
 /// An HTTP/2 connection that ended without an error before it was used.

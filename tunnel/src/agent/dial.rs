@@ -15,6 +15,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::protocol::native::dial::{Refusal, RefusalKind};
+
 /// The reference's limit for a dial in all.
 pub const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 /// An address that is silent this long gets company by the next one (RFC 8305, Go's default).
@@ -68,6 +70,18 @@ impl DialFailure {
             _ => "unknown",
         }
     }
+
+    /// What a server of the native mode is told. Running out of descriptors is this agent's own
+    /// failure: another one may do better.
+    pub fn refusal(&self) -> Refusal {
+        let kind = match self {
+            Self::Protocol(_) | Self::Address { .. } => RefusalKind::BadDestination,
+            Self::Connect { source, .. } if call(source) == "socket" => RefusalKind::Unavailable,
+            _ if self.reason() == "timeout" => RefusalKind::Timeout,
+            Self::Lookup { .. } | Self::Connect { .. } | Self::Timeout(_) => RefusalKind::Failed,
+        };
+        Refusal::new(kind, self.to_string())
+    }
 }
 
 /// Dials; one per agent, so that all dials share its limit of name lookups.
@@ -90,8 +104,17 @@ impl Dialer {
         if protocol != "tcp" {
             return Err(DialFailure::Protocol(protocol.to_owned()));
         }
+        self.dial_within(address, DIAL_DEADLINE).await
+    }
+
+    /// Opens a TCP connection like [`Dialer::dial`], within `limit` but never later than that does.
+    pub async fn dial_within(
+        &self,
+        address: &str,
+        limit: Duration,
+    ) -> Result<TcpStream, DialFailure> {
         let (host, port) = split(address)?;
-        let deadline = Instant::now() + DIAL_DEADLINE;
+        let deadline = Instant::now() + limit.min(DIAL_DEADLINE);
         let resolved = timeout_at(deadline, self.resolve(host, port)).await;
         let addresses =
             resolved.map_err(|_elapsed| DialFailure::Timeout(format!("lookup {host}")))??;

@@ -31,7 +31,7 @@ impl CountSource {
 }
 
 /// One stream to a server among all there ever were. Two streams to the same server differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionKey(u64);
 
 /// What to do with a stream that was just opened.
@@ -49,6 +49,7 @@ pub struct Plan {
     source: CountSource,
     pace: Pace,
     held: BTreeMap<String, SessionKey>,
+    leaving: BTreeMap<String, SessionKey>,
     keys: u64,
     reported: usize,
     leased: Option<usize>,
@@ -65,6 +66,7 @@ impl Plan {
             source,
             pace,
             held: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             keys: 0,
             reported: 1,
             leased: None,
@@ -84,7 +86,7 @@ impl Plan {
         known.max(1)
     }
 
-    /// How many servers are held.
+    /// How many servers are held; one that is leaving is not.
     pub fn held(&self) -> usize {
         self.held.len()
     }
@@ -99,7 +101,7 @@ impl Plan {
     /// A stream was opened to `server`, which says how many there are.
     pub fn opened(&mut self, server: &str, count: usize, now: Instant, random: f64) -> Verdict {
         self.reported = count.max(1);
-        if self.held.contains_key(server) {
+        if self.held.contains_key(server) || self.leaving.contains_key(server) {
             self.not_before = now + self.duplicates.next(random);
             return Verdict::Duplicate;
         }
@@ -130,6 +132,9 @@ impl Plan {
         lived: Duration,
         (now, random): (Instant, f64),
     ) {
+        if self.leaving.get(server) == Some(&key) {
+            self.leaving.remove(server);
+        }
         if self.held.get(server) != Some(&key) {
             return;
         }
@@ -144,13 +149,37 @@ impl Plan {
         }
     }
 
+    /// A server said anew how many there are.
+    pub fn reported(&mut self, count: usize, now: Instant) {
+        if self.reported != count.max(1) {
+            self.reported = count.max(1);
+            self.look_soon(now);
+        }
+    }
+
+    /// The server of this stream takes no new dials: its place is to be filled before it goes.
+    /// Until the stream ends, another one to the same server is a duplicate.
+    pub fn leaving(&mut self, key: SessionKey, now: Instant, random: f64) {
+        let found = self.held.iter().find(|(_, held)| **held == key);
+        if let Some(server) = found.map(|(server, _)| server.clone()) {
+            self.held.remove(&server);
+            self.leaving.insert(server, key);
+            self.duplicates.reset();
+            self.not_before = now + self.pace.interval.mul_f64(random);
+        }
+    }
+
     /// The Leases were counted.
     pub fn leased(&mut self, count: Option<usize>, now: Instant) {
         if self.leased != count {
             self.leased = count;
-            self.duplicates.reset();
-            self.not_before = self.not_before.min(now + self.pace.interval);
+            self.look_soon(now);
         }
+    }
+
+    fn look_soon(&mut self, now: Instant) {
+        self.duplicates.reset();
+        self.not_before = self.not_before.min(now + self.pace.interval);
     }
 }
 

@@ -4,23 +4,21 @@
 //! the drain, and asks the plan what is next. It ends when the agent is drained or forced to end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::connect::{ConnectError, Connector, Link};
-use super::connection::{Counted, Shared};
+use super::connect::{ConnectError, Connector};
+use super::connection::Counted;
 use super::dial::Dialer;
+use super::link::{Link, Surroundings};
 use super::metrics::Metrics;
 use super::plan::{Plan, SessionKey, Verdict};
-use super::session::{End, Session};
+use super::session::End;
+use super::words::{self, Said, Word, Words};
 use crate::drain::Watcher;
 use crate::telemetry::chain;
-
-/// What still waits for a server when its session ends in order gets this long to leave.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The loop's inputs.
 #[derive(Debug)]
@@ -37,6 +35,15 @@ pub struct Servers {
     pub drain: Watcher,
 }
 
+/// The loop's tasks.
+struct Running {
+    tasks: JoinSet<Event>,
+    /// Sessions among them, those with leaving servers included.
+    sessions: usize,
+    /// Where sessions say what their servers said.
+    say: mpsc::Sender<Said>,
+}
+
 /// What the tasks of the set report.
 enum Event {
     Tried(Result<Box<Link>, ConnectError>),
@@ -51,7 +58,12 @@ impl Servers {
     /// Keeps sessions until drained. A task that panicked is an error: which server it served is
     /// lost with it, and a new process is the surest way to hold them all again.
     pub async fn keep(mut self, mut plan: Plan) -> Result<(), JoinError> {
-        let mut tasks = JoinSet::new();
+        let (say, mut said) = words::channel();
+        let mut running = Running {
+            tasks: JoinSet::new(),
+            sessions: 0,
+            say,
+        };
         let mut is_trying = false;
         let mut drain = self.drain.clone();
         let mut forced = self.drain.clone();
@@ -60,24 +72,29 @@ impl Servers {
             let next_try = plan
                 .next_try()
                 .filter(|_| !is_trying && !drain.is_draining());
-            if drain.is_draining() && plan.held() == 0 {
+            if drain.is_draining() && running.sessions == 0 {
                 return Ok(());
             }
             tokio::select! {
                 () = sleep_until(next_try.unwrap_or_else(Instant::now)), if next_try.is_some() => {
                     is_trying = true;
                     let connector = self.connector.clone();
-                    tasks.spawn(async move { Event::Tried(connector.open().await) });
+                    running.tasks.spawn(async move { Event::Tried(connector.open().await) });
                 }
-                Some(event) = tasks.join_next() => match event {
+                Some(event) = running.tasks.join_next() => match event {
                     Ok(Event::Tried(tried)) => {
                         is_trying = false;
-                        self.tried(&mut plan, &mut tasks, tried);
+                        self.tried(&mut plan, &mut running, tried);
                     }
                     Ok(Event::Ended { server, key, began }) => {
+                        running.sessions -= 1;
                         plan.ended(&server, key, began.elapsed(), (Instant::now(), rand::random()));
                     }
                     Err(error) => return Err(error),
+                },
+                Some((key, word)) = said.recv() => match word {
+                    Word::Count(count) => plan.reported(count, Instant::now()),
+                    Word::Leaving => plan.leaving(key, Instant::now(), rand::random()),
                 },
                 Ok(()) = self.leased.changed() => {
                     plan.leased(*self.leased.borrow_and_update(), Instant::now());
@@ -91,7 +108,7 @@ impl Servers {
     fn tried(
         &self,
         plan: &mut Plan,
-        tasks: &mut JoinSet<Event>,
+        running: &mut Running,
         tried: Result<Box<Link>, ConnectError>,
     ) {
         let now = Instant::now();
@@ -119,10 +136,17 @@ impl Servers {
                 tracing::info!(
                     server = link.server,
                     count = link.count,
+                    wire = link.wire.name(),
                     "connected to a server"
                 );
-                let shared = Shared::new(Arc::clone(&self.dialer), self.metrics.clone());
-                tasks.spawn(live(*link, key, shared, self.drain.clone()));
+                let around = Surroundings {
+                    dialer: Arc::clone(&self.dialer),
+                    metrics: self.metrics.clone(),
+                    drain: self.drain.clone(),
+                    words: Words::new(running.say.clone(), key),
+                };
+                running.sessions += 1;
+                running.tasks.spawn(live(link, key, around));
             }
         }
     }
@@ -134,33 +158,15 @@ impl Servers {
     }
 }
 
-/// One session from the first packet to the last.
-async fn live(link: Link, key: SessionKey, shared: Shared, drain: Watcher) -> Event {
+/// One session from the first dial to the last byte, and the log's line about its end.
+async fn live(link: Box<Link>, key: SessionKey, around: Surroundings) -> Event {
     let began = Instant::now();
-    let _counted = Counted::new(&shared.metrics.open_servers);
-    let (metrics, outbox) = (shared.metrics.clone(), shared.outbox.clone());
-    let Link {
-        server,
-        packets,
-        transport,
-        ..
-    } = link;
-    let packets = packets.counted(metrics.clone());
-    let mut carrying = JoinSet::new();
-    carrying.spawn(transport.carry(outbox.clone(), metrics.clone()));
-    let end = tokio::select! {
-        end = Session::new(shared).run(packets, drain) => end,
-        Some(carried) = carrying.join_next() => match carried {
-            Ok(error) => End::Broken(error),
-            Err(error) => End::Panicked(error),
-        },
-    };
-    outbox.close();
+    let metrics = around.metrics.clone();
+    let _counted = Counted::new(&metrics.open_servers);
+    let (server, wire) = (link.server, link.wire);
+    let end = Box::pin(wire.live(around)).await;
     match &end {
-        End::Drained => {
-            let last_words = tokio::time::timeout(LAST_WORDS, carrying.join_next()).await;
-            tracing::info!(server, in_time = last_words.is_ok(), "drained");
-        }
+        End::Drained => tracing::info!(server, "drained"),
         End::ServerLeft => tracing::info!(server, "the server ended the stream"),
         End::Broken(_) | End::Panicked(_) => {
             metrics

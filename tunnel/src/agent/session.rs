@@ -22,7 +22,7 @@ use crate::queue::{Inbox, Pushed};
 use crate::telemetry::chain;
 
 /// After the drain began, dials that crossed our DRAIN on the wire are still served.
-const CROSSING: Duration = Duration::from_secs(1);
+pub(super) const CROSSING: Duration = Duration::from_secs(1);
 
 /// Why a session is over.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,18 @@ pub enum End<E: std::error::Error + 'static> {
     /// A connection's task panicked: the table cannot be trusted any more.
     #[error("a connection failed inside the agent")]
     Panicked(#[source] JoinError),
+}
+
+impl<E: std::error::Error + 'static> End<E> {
+    /// The same end, with another kind of error.
+    pub fn map<F: std::error::Error + 'static>(self, into: impl FnOnce(E) -> F) -> End<F> {
+        match self {
+            Self::Drained => End::Drained,
+            Self::ServerLeft => End::ServerLeft,
+            Self::Broken(error) => End::Broken(into(error)),
+            Self::Panicked(error) => End::Panicked(error),
+        }
+    }
 }
 
 /// One stream's connections.

@@ -11,9 +11,12 @@ use super::plan::CountSource;
 use super::proxy::Proxy;
 use crate::admin::listen_address;
 use crate::flags::{format_duration, string_slice};
+use crate::protocol::native::mode::TunnelMode;
 
 /// Faster pings than this make a Go server hang up (`too_many_pings`).
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Faster pings than this would be noticed when idle.
+const SHORTEST_NATIVE_KEEPALIVE: Duration = Duration::from_millis(100);
 /// Kinds of identifiers the servers' strategies know.
 const IDENTIFIERS: [&str; 6] = ["ipv4", "ipv6", "host", "cidr", "uid", "default-route"];
 
@@ -51,14 +54,18 @@ pub struct Server {
     pub ca: PathBuf,
     /// Own certificate and key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Application protocols, `h2` last.
+    /// Which wires may be spoken.
+    pub mode: TunnelMode,
+    /// Application protocols of the reference's wire, `h2` last.
     pub alpn: Vec<String>,
     /// The way there, when it is not direct.
     pub proxy: Option<Proxy>,
     /// Token to show.
     pub token: Option<PathBuf>,
-    /// Time between pings.
+    /// Time between pings on the reference's wire.
     pub keepalive: Duration,
+    /// Time between pings in the native mode, and for their answers.
+    pub native_keepalive: Duration,
 }
 
 /// When to look for servers.
@@ -114,6 +121,11 @@ impl Settings {
             mistakes.push(mistake);
             None
         });
+        let word = &args.server.tunnel_mode;
+        let mode = TunnelMode::from_flag(word).unwrap_or_else(|| {
+            mistakes.push(format!("--tunnel-mode={word}: give auto, legacy or native"));
+            TunnelMode::Auto
+        });
         check_server(&args.server, &mut mistakes);
         check_rest(args, &mut mistakes);
         let count_source = CountSource::parse(&args.leases.server_count_source);
@@ -127,7 +139,7 @@ impl Settings {
             return Err(mistakes);
         };
         Ok(Self {
-            server: server(&args.server, server_port, proxy),
+            server: server(&args.server, server_port, (proxy, mode)),
             agent_id: match args.identity.agent_id.as_str() {
                 "" => Uuid::new_v4().to_string(),
                 id => id.to_owned(),
@@ -158,7 +170,7 @@ fn proxy(args: &ServerArgs, port: u16) -> Result<Option<Proxy>, String> {
     )
 }
 
-fn server(args: &ServerArgs, port: u16, proxy: Option<Proxy>) -> Server {
+fn server(args: &ServerArgs, port: u16, (proxy, mode): (Option<Proxy>, TunnelMode)) -> Server {
     let mut alpn = string_slice(&args.alpn_proto);
     alpn.push("h2".to_owned());
     Server {
@@ -166,10 +178,12 @@ fn server(args: &ServerArgs, port: u16, proxy: Option<Proxy>) -> Server {
         port,
         ca: args.ca_cert.clone(),
         identity: given(&args.agent_cert).zip(given(&args.agent_key)),
+        mode,
         alpn,
         proxy,
         token: given(&args.service_account_token_path),
         keepalive: args.keepalive_time.max(SHORTEST_KEEPALIVE),
+        native_keepalive: args.native_keepalive_time,
     }
 }
 
@@ -221,6 +235,13 @@ fn check_server(args: &ServerArgs, mistakes: &mut Vec<String>) {
              (give --ca-cert the authority of the servers' certificates)"
                 .to_owned(),
         );
+    }
+    if args.native_keepalive_time < SHORTEST_NATIVE_KEEPALIVE {
+        mistakes.push(format!(
+            "--native-keepalive-time={} is too short: give at least {}",
+            format_duration(args.native_keepalive_time),
+            format_duration(SHORTEST_NATIVE_KEEPALIVE),
+        ));
     }
     if args.proxy_server_host.is_empty() {
         mistakes.push("--proxy-server-host is empty: name the servers".to_owned());

@@ -1,5 +1,6 @@
 //! Holds `h2_limits.rs` to what it promises.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,20 +38,54 @@ async fn drive(server: &mut Server) -> Option<h2::Error> {
 
 #[tokio::test]
 async fn many_small_unread_frames_do_not_end_the_connection() {
-    let (sender, mut server, _tasks) = pair(server()).await;
-    let mut sender = sender.ready().await.unwrap();
-    let (_answer, mut stream) = sender.send_request(request(), false).unwrap();
-    let (_request, _respond) = server.accept().await.unwrap().unwrap();
-    for _ in 0..1000 {
-        stream.send_data(Bytes::from_static(b"k"), false).unwrap();
+    for builder in [server(), native_agent_side()] {
+        let (sender, mut server, _tasks) = pair(builder).await;
+        let mut sender = sender.ready().await.unwrap();
+        let (_answer, mut stream) = sender.send_request(request(), false).unwrap();
+        let (_request, _respond) = server.accept().await.unwrap().unwrap();
+        for _ in 0..1000 {
+            stream.send_data(Bytes::from_static(b"k"), false).unwrap();
+        }
+        assert!(drive(&mut server).await.is_none());
+        assert!(sender.ready().await.is_ok());
     }
-    assert!(drive(&mut server).await.is_none());
-    assert!(sender.ready().await.is_ok());
+}
+
+#[tokio::test]
+async fn data_that_is_thrown_away_gives_its_window_back() {
+    let mut builder = native_agent_side();
+    builder.initial_connection_window_size(MIB / 2);
+    let (mut sender, mut server, _tasks) = pair(builder).await;
+    for _ in 0..6 {
+        sender = sender.ready().await.unwrap();
+        let (_answer, mut stream) = sender.send_request(request(), false).unwrap();
+        let thrown_away = server.accept().await.unwrap().unwrap();
+        let all = Bytes::from(vec![0; 200 * 1024]);
+        stream.reserve_capacity(all.len());
+        stream.send_data(all, false).unwrap();
+        drive(&mut server).await;
+        drop((thrown_away, stream));
+        drive(&mut server).await;
+    }
+    sender = sender.ready().await.unwrap();
+    let (_answer, mut stream) = sender.send_request(request(), false).unwrap();
+    stream.reserve_capacity(100 * 1024);
+    let room = poll_fn(|cx| stream.poll_capacity(cx));
+    tokio::select! {
+        room = room => assert!(room.unwrap().unwrap() > 0),
+        error = async { while drive(&mut server).await.is_none() {} } => panic!("{error:?}"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("the window is used up"),
+    }
 }
 
 #[tokio::test]
 async fn dials_cancelled_before_they_are_accepted_do_not_end_the_connection() {
-    let (mut sender, mut server, _tasks) = pair(frontend()).await;
+    cancelled_dials(frontend()).await;
+    cancelled_dials(native_agent_side()).await;
+}
+
+async fn cancelled_dials(builder: server::Builder) {
+    let (mut sender, mut server, _tasks) = pair(builder).await;
     for _ in 0..500 {
         sender = sender.ready().await.unwrap();
         let (_answer, mut stream) = sender.send_request(request(), false).unwrap();
@@ -73,8 +108,13 @@ async fn dials_cancelled_before_they_are_accepted_do_not_end_the_connection() {
 }
 
 #[tokio::test]
-async fn stalled_streams_of_a_frontend_leave_window_to_the_others() {
-    let (mut sender, mut server, _tasks) = pair(frontend()).await;
+async fn stalled_streams_leave_window_to_the_others() {
+    stalled_streams(frontend()).await;
+    stalled_streams(native_agent_side()).await;
+}
+
+async fn stalled_streams(builder: server::Builder) {
+    let (mut sender, mut server, _tasks) = pair(builder).await;
     let mut held = Vec::new();
     for _ in 0..60 {
         sender = sender.ready().await.unwrap();
@@ -114,7 +154,12 @@ async fn stalled_streams_of_a_frontend_leave_window_to_the_others() {
 
 #[tokio::test]
 async fn thousand_streams_open_before_the_first_settings() {
-    let (mut sender, mut server, _tasks) = pair(frontend()).await;
+    thousand_streams(frontend()).await;
+    thousand_streams(native_agent_side()).await;
+}
+
+async fn thousand_streams(builder: server::Builder) {
+    let (mut sender, mut server, _tasks) = pair(builder).await;
     let mut streams = Vec::new();
     for _ in 0..1000 {
         sender = tokio::time::timeout(Duration::from_secs(5), sender.ready())

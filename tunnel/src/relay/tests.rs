@@ -90,7 +90,7 @@ async fn socket_is_not_read_while_its_share_waits() {
 
 #[tokio::test]
 async fn reads_grow_and_shrink_with_what_comes() {
-    let mut reads = Reads::default();
+    let mut reads = Reads::up_to(LARGEST);
     let source = vec![1; 1 << 20];
     let mut busy = source.as_slice();
     for _ in 0..10 {

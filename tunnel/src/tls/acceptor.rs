@@ -12,13 +12,10 @@ use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Files, Policy, TlsError, server_config};
+use super::{BUFFER, Files, Policy, TlsError, server_config};
 
 /// How often the files are looked at again, at most, and only when somebody connects.
 pub const RECHECK: Duration = Duration::from_secs(10);
-
-/// Enough for one large HTTP/2 frame with its header, so that it leaves in one write.
-const BUFFER: usize = 256 * 1024;
 
 /// The TLS side of a listener. Clones share what is served.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! A scripted konnectivity-server over real TLS sockets, and an agent that runs against it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,11 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new() -> Self {
+        Self::speaking(&[b"h2"]).await
+    }
+
+    /// A place whose TLS knows these protocols, the best one first.
+    pub(crate) async fn speaking(alpn: &[&[u8]]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
@@ -55,7 +61,7 @@ impl Place {
             .with_no_client_auth()
             .with_single_cert(vec![leaf], key)
             .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Self {
             folder,
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -130,6 +136,16 @@ impl Place {
                 return stream;
             }
         }
+    }
+
+    /// The agent's next TCP connection.
+    pub(crate) async fn socket(&self) -> TcpStream {
+        self.listener.accept().await.unwrap().0
+    }
+
+    /// A handshake with this place's protocols.
+    pub(crate) async fn secure(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.acceptor.accept(socket).await
     }
 
     /// Takes the agent's next connection as a server of this name among so many.

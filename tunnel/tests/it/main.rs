@@ -1,6 +1,7 @@
 //! One test binary per crate: it links once.
 #![cfg(test)]
 
+mod agent_native;
 mod agent_process;
 mod agent_servers;
 mod agent_streams;

@@ -123,13 +123,40 @@ fn a_plan_that_never_rests_looks_once_an_interval() {
     assert_eq!(plan.next_try(), Some(now + SECOND));
 }
 
+#[test]
+fn a_changed_report_is_acted_on_soon() {
+    let (mut plan, now) = resting();
+    keep(&mut plan, "a", 1, now);
+    assert_eq!(plan.next_try(), None);
+    plan.reported(3, now + SECOND);
+    assert_eq!(plan.known(), 3);
+    assert!(plan.next_try().is_some_and(|at| at <= now + 2 * SECOND));
+    plan.reported(0, now + SECOND);
+    assert_eq!((plan.known(), plan.next_try()), (1, None));
+}
+
+#[test]
+fn a_leaving_server_is_replaced_before_it_goes() {
+    let (mut plan, now) = resting();
+    let key = keep(&mut plan, "a", 1, now);
+    plan.leaving(key, now, 0.5);
+    assert_eq!((plan.held(), plan.next_try()), (0, Some(now + SECOND / 2)));
+    assert_eq!(plan.opened("a", 1, now, 0.0), Verdict::Duplicate);
+    keep(&mut plan, "b", 1, now);
+    plan.ended("a", key, 60 * SECOND, (now, 0.0));
+    assert_eq!((plan.held(), plan.next_try()), (1, None));
+    plan.leaving(key, now, 0.5);
+    assert_eq!(plan.held(), 1, "an old stream takes nobody off the list");
+}
+
 proptest! {
     #[test]
     fn any_order_of_events_leaves_one_stream_per_server(
-        events in proptest::collection::vec((0_u8..4, 0_usize..4, 0_usize..5), 1..200),
+        events in proptest::collection::vec((0_u8..6, 0_usize..4, 0_usize..5), 1..200),
     ) {
         let (mut plan, start) = resting();
         let mut live: BTreeMap<usize, SessionKey> = BTreeMap::new();
+        let mut leaving: BTreeMap<usize, SessionKey> = BTreeMap::new();
         let mut dead = Vec::new();
         for (step, (event, server, count)) in events.into_iter().enumerate() {
             let now = start + SECOND * u32::try_from(step).unwrap();
@@ -137,7 +164,9 @@ proptest! {
             match event {
                 0 => match plan.opened(&name, count, now, 0.5) {
                     Verdict::Keep(key) => prop_assert!(live.insert(server, key).is_none()),
-                    Verdict::Duplicate => prop_assert!(live.contains_key(&server)),
+                    Verdict::Duplicate => {
+                        prop_assert!(live.contains_key(&server) || leaving.contains_key(&server));
+                    }
                 },
                 1 => if let Some(key) = live.remove(&server) {
                     plan.ended(&name, key, SECOND * 2, (now, 0.5));
@@ -146,7 +175,15 @@ proptest! {
                 2 => for (name, key) in &dead {
                     plan.ended(name, *key, SECOND, (now, 0.5));
                 },
-                _ => { plan.leased(Some(count), now); plan.failed(now, 0.5); }
+                3 => if let Some(key) = live.remove(&server) {
+                    plan.leaving(key, now, 0.5);
+                    leaving.insert(server, key);
+                },
+                4 => if let Some(key) = leaving.remove(&server) {
+                    plan.ended(&name, key, SECOND * 2, (now, 0.5));
+                    dead.push((name, key));
+                },
+                _ => { plan.reported(count, now); plan.leased(Some(count), now); plan.failed(now, 0.5); }
             }
             prop_assert_eq!(plan.held(), live.len());
             prop_assert_eq!(plan.next_try().is_some(), plan.held() < plan.known());

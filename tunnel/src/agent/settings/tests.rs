@@ -35,6 +35,8 @@ fn arguments_of_the_kubernetes_task_page_start_us() {
     assert_eq!(settings.admin, "127.0.0.1:8133");
     assert_eq!(settings.server.token.as_deref(), Some(token.path()));
     assert_eq!(settings.server.alpn, ["h2"]);
+    assert_eq!(settings.server.mode, TunnelMode::Auto);
+    assert_eq!(settings.server.native_keepalive, Duration::from_secs(5));
     assert!(settings.leases.is_none());
     assert_eq!(settings.agent_id.len(), 36, "a random id");
 }
@@ -83,6 +85,8 @@ fn every_mistake_is_named_at_once() {
         "--enable-contention-profiling",
         "--agent-identifiers=ipv4=1.2.3.4&planet=mars",
         "--server-count-source=guess",
+        "--tunnel-mode=quic",
+        "--native-keepalive-time=1ms",
     ];
     let mistakes = Settings::new(&args(&line)).unwrap_err().join("\n");
     for words in [
@@ -96,6 +100,8 @@ fn every_mistake_is_named_at_once() {
         "--enable-contention-profiling needs --enable-profiling",
         "agent address is invalid: unknown address type: planet",
         "--server-count-source=guess",
+        "--tunnel-mode=quic: give auto, legacy or native",
+        "--native-keepalive-time=1ms is too short: give at least 100ms",
     ] {
         assert!(mistakes.contains(words), "{words:?} is not in:\n{mistakes}");
     }

@@ -51,6 +51,14 @@ impl Liveness {
         }
     }
 
+    /// Something else of the peer came: it lives, and a pong that is late may still be on its way
+    /// behind other bytes.
+    pub fn heard(&mut self, now: Instant) {
+        if self.is_waiting && self.next <= now {
+            self.next = now + self.every;
+        }
+    }
+
     /// A pong came; one of another ping means nothing.
     pub const fn pong(&mut self, nonce: u64) {
         if nonce == self.nonce {
