@@ -1,9 +1,12 @@
 //! The tunnel: kube-apiserver reaches nodes that nobody can dial.
 //!
 //! Two programs, one crate. `konnectivity-server` stands beside kube-apiserver, `konnectivity-agent`
-//! in the tenant's network. Agents dial out to every server and hold one gRPC stream to each; on it
-//! a server asks for connections and both send their bytes. Both ends speak the wire of the
-//! reference (sigs.k8s.io/apiserver-network-proxy), so either can be paired with it.
+//! in the tenant's network. Agents dial out to every server; over that one connection a server asks
+//! for connections and both send their bytes. Both ends speak the wire of the reference
+//! (sigs.k8s.io/apiserver-network-proxy), so either can be paired with it, and with each other
+//! [a better one](protocol::native) that TLS chooses by ALPN.
+//!
+//! The reference's wire, one gRPC stream for all connections:
 //!
 //! ```text
 //!  kube-apiserver                                                             kubelet, pod, webhook
@@ -15,6 +18,15 @@
 //!       ▼                                                                               │
 //!   Lane ─► Outbox ═► PacketWriter ══ one gRPC stream ══► PacketReader ═► Inbox ═► relay::write
 //!   Inbox ◄═ PacketReader ◄══════════ of an agent ═══════ PacketWriter ◄═ Outbox ◄─ relay::read
+//! ```
+//!
+//! The native mode, HTTP/2 with its roles swapped, one stream for each connection:
+//!
+//! ```text
+//!  server::frontend ── dial ──► server::backends ── CONNECT ──► agent::native ─► agent::dial
+//!       │  ◄─────────── Connection ◄────────────── 200 ◄─────────────┘               │
+//!       ▼                                                                        TcpStream
+//!    sockets ══ DATA, windows of its own, END_STREAM is half-close ══ sockets
 //! ```
 //!
 //! A byte is read from a socket into a [`bytes::Bytes`] once, and after that only reference counts
@@ -32,12 +44,16 @@
 //!
 //! `bin → server | agent → relay → queue → protocol`, and `server | agent → grpc → protocol`.
 //! `protocol` names no runtime, no transport and no clock; time comes in as a value. `relay` does
-//! not know gRPC, a frontend does not know which agent it got, `server` and `agent` do not know
-//! each other.
+//! not know gRPC, a frontend does not know which agent it got nor which wire that speaks, `server`
+//! and `agent` do not know each other.
 //!
 //! # One that stands still stops nobody else
 //!
-//! The wire has no windows for a single connection, so whoever reads a shared stream takes what
+//! In the native mode a connection that stands still fills its own window and nothing else: whoever
+//! takes bytes from the stream gives window back only for what the other socket has taken
+//! ([`h2_limits`] sees to it that the window of the whole connection is never the limit).
+//!
+//! The reference's wire has no windows for a single connection, so whoever reads a shared stream takes what
 //! comes: it goes to the [`queue::Inbox`] of its connection and the reader goes on. A taker that
 //! stands still is closed alone, by [`protocol::budget`]. What is left of the problem: one that
 //! moves, but slowly, and has 8 MiB waiting, slows down everybody on its stream, because the
@@ -45,8 +61,10 @@
 //!
 //! # Seams
 //!
-//! * Native mode: ALPN decides before the first byte of HTTP/2 ([`tls`]); the reference's wire is
-//!   what `h2` means.
+//! * Wires: ALPN decides before the first byte of HTTP/2 ([`tls`]); `server` and `agent` each have
+//!   one place where a connection is either the reference's or native.
+//! * Control messages: unknown kinds are skipped ([`protocol::native::control`]), so membership,
+//!   drain and tokens can grow there.
 //! * Peering: [`server`] picks a backend in one place; another server can be one.
 //! * Resuming: tables belong to a stream instance and give up all they hold at its end
 //!   ([`protocol::table::ServerTable::lose`]); that is where a session would be kept instead.

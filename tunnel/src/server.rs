@@ -39,6 +39,7 @@ use crate::descriptors::raise_limit;
 use crate::drain::Trigger;
 use crate::metrics::Registry;
 use crate::protocol::budget;
+use crate::protocol::native::{self, mode::TunnelMode};
 use crate::tls::{Acceptor, Policy, TlsError};
 
 use backend::admission::Gate;
@@ -129,7 +130,11 @@ impl Server {
                 (listen("frontends", address).await?, Some(tls), None)
             }
         };
-        let agent_tls = acceptor("agents", &settings.agents.tls, &[b"h2"])?;
+        let agent_tls = acceptor(
+            "agents",
+            &settings.agents.tls,
+            agent_protocols(settings.agents.mode),
+        )?;
         let agents = listen("agents", &settings.agents.address).await?;
         let registry = Registry::new(metrics::PREFIX);
         let metrics = Metrics::new(&registry);
@@ -182,10 +187,11 @@ impl Server {
             proof: background.proof(&settings),
             backends: Arc::clone(&backends),
             limits: budget(&settings.limits),
+            native_keepalive: settings.agents.native_keepalive,
             metrics: metrics.clone(),
         };
         let dialer = Dialer::new(Arc::clone(&backends), &settings.limits, metrics.clone());
-        let agent_door = AgentDoor::new(agent_tls, gate, settings.agents.keepalive);
+        let agent_door = AgentDoor::new(agent_tls, gate, &settings.agents);
         let frontend_door =
             FrontendDoor::new(&settings.frontend, frontend_tls, dialer, metrics.clone());
         let all = Arc::new(Semaphore::new(raise_limit().saturating_sub(SPARE)));
@@ -233,6 +239,15 @@ async fn listen(whom: &'static str, address: &str) -> Result<Listener, ServerErr
         source,
     };
     Listener::tcp(address).await.map_err(failed)
+}
+
+/// What agents may choose from, the best first.
+fn agent_protocols(mode: TunnelMode) -> &'static [&'static [u8]] {
+    match mode {
+        TunnelMode::Auto => &[native::ALPN, b"h2"],
+        TunnelMode::Legacy => &[b"h2"],
+        TunnelMode::Native => &[native::ALPN],
+    }
 }
 
 /// What may wait for one frontend, and for how long.

@@ -10,6 +10,9 @@ use bytes::{Bytes, BytesMut};
 use tunnel::authority::Scanner;
 use tunnel::protocol::framing::{Decoder, frame};
 use tunnel::protocol::id::{ConnectId, DialId};
+use tunnel::protocol::native::control::{Control, Decoder as ControlDecoder};
+use tunnel::protocol::native::dial::{DialRequest, Refusal};
+use tunnel::protocol::native::hello::{AgentHello, ServerHello};
 use tunnel::protocol::packet::{AnyPacket, FromAgent, ToAgent};
 use tunnel::protocol::table::{AgentTable, Answer, Request, ServerTable};
 use tunnel::server::connect_request as head;
@@ -234,4 +237,95 @@ pub(super) fn connect_request(bytes: &[u8]) {
     assert!(request.head <= bytes.len() && request.head <= head::LIMIT);
     let more = [bytes, b"more".as_slice()].concat();
     assert_eq!(head::parse(&more), Ok(Some(request)));
+}
+
+/// Control messages: how the stream is cut changes nothing, and what is understood can be said again. The first byte
+/// says where it is cut.
+pub(super) fn native_control(bytes: &[u8]) {
+    let Some((&cut, stream)) = bytes.split_first() else {
+        return;
+    };
+    let whole = control(stream, usize::MAX);
+    assert_eq!(whole, control(stream, usize::from(cut) + 1));
+    let again: Vec<u8> = whole
+        .0
+        .iter()
+        .flat_map(|message| message.clone().encode().expect("no longer than it came"))
+        .collect();
+    assert_eq!(control(&again, usize::MAX), (whole.0, String::new()));
+}
+
+/// All messages, and how it ended.
+fn control(stream: &[u8], piece: usize) -> (Vec<Control>, String) {
+    let mut decoder = ControlDecoder::default();
+    let mut out = Vec::new();
+    for piece in stream.chunks(piece.max(1)) {
+        decoder.push(piece);
+        loop {
+            match decoder.next_message() {
+                Ok(Some(message)) => out.push(message),
+                Ok(None) => break,
+                Err(error) => return (out, error.to_string()),
+            }
+        }
+    }
+    let end = decoder.finish();
+    (
+        out,
+        end.err().map(|error| error.to_string()).unwrap_or_default(),
+    )
+}
+
+/// Heads of the native mode: a method and a URI on the first line, headers on the others. What is understood can be
+/// said again, and means the same.
+pub(super) fn native_head(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let at = first
+        .iter()
+        .position(|byte| *byte == b' ')
+        .unwrap_or(first.len());
+    let (method, uri) = first.split_at(at);
+    let uri = uri.get(1..).unwrap_or_default();
+    let (Ok(method), Ok(uri)) = (http::Method::from_bytes(method), http::Uri::try_from(uri)) else {
+        return;
+    };
+    let mut headers = http::HeaderMap::new();
+    for line in lines {
+        let at = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(line.len());
+        let (name, value) = line.split_at(at);
+        if let (Ok(name), Ok(value)) = (
+            http::HeaderName::from_bytes(name),
+            http::HeaderValue::from_bytes(value.get(1..).unwrap_or_default()),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    let mut request = http::Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers.clone();
+    if let Ok(hello) = ServerHello::read(&request)
+        && let Ok(again) = hello.request()
+    {
+        assert_eq!(ServerHello::read(&again), Ok(hello));
+    }
+    if let Ok(dial) = DialRequest::read(&request)
+        && let Ok(again) = dial.request()
+    {
+        assert_eq!(DialRequest::read(&again), Ok(dial));
+    }
+    let mut response = http::Response::new(());
+    *response.headers_mut() = headers;
+    if let Ok(hello) = AgentHello::read(&response)
+        && let Ok(again) = hello.response()
+    {
+        assert_eq!(AgentHello::read(&again), Ok(hello));
+    }
+    *response.status_mut() = http::StatusCode::BAD_GATEWAY;
+    let refusal = Refusal::check(&response).expect_err("it is refused");
+    assert!(Refusal::check(&refusal.response()).is_err());
 }

@@ -111,6 +111,13 @@ pub struct AgentArgs {
     /// Time between pings to an idle agent.
     #[arg(long, default_value = "1h", value_parser = go_duration, value_name = "DURATION")]
     pub keepalive_time: Duration,
+    /// Wires offered to agents: 'auto' is native for agents of ours and the reference's for others, 'legacy' the
+    /// reference's only, 'native' native only. Not in the reference.
+    #[arg(long, default_value = "auto", value_name = "MODE")]
+    pub tunnel_mode: String,
+    /// Time between pings to a native agent, and for it to answer one. Not in the reference.
+    #[arg(long, default_value = "5s", value_parser = go_duration, value_name = "DURATION")]
+    pub native_keepalive_time: Duration,
     /// How long one agent may take to answer a dial; 0 leaves it to the 10 s that a dial may take in all.
     #[arg(long, default_value = "0s", value_parser = go_duration, value_name = "DURATION")]
     pub backend_dial_timeout: Duration,

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::backend::admission::Gate;
+use super::backend::native::session::{self, SessionError};
 use super::frontend::{Dialer, grpc as proxy, http_connect};
 use super::h2_connection::{self, ConnectionError};
 use super::listener::Socket;
@@ -23,6 +24,8 @@ use super::settings::{self, Mode};
 use crate::authority::LegalAuthority;
 use crate::grpc::{self, PacketReader, PacketWriter};
 use crate::h2_limits;
+use crate::protocol::native;
+use crate::protocol::native::mode::TunnelMode;
 use crate::tls::Acceptor;
 
 /// A TLS handshake must be over within this.
@@ -41,6 +44,10 @@ enum DoorError {
     Http2(#[from] ConnectionError),
     #[error("CONNECT failed")]
     Connect(#[from] http_connect::ConnectError),
+    #[error("native connection failed")]
+    Native(#[from] SessionError),
+    #[error("the agent does not speak the native mode, and --tunnel-mode=native allows no other")]
+    NotNative,
 }
 
 /// Where agents come in.
@@ -49,24 +56,35 @@ pub(crate) struct AgentDoor {
     tls: Tls,
     gate: Arc<Gate>,
     keepalive: Duration,
+    mode: TunnelMode,
 }
 
 impl AgentDoor {
     /// Agents must get through `tls` and then `gate`.
-    pub(crate) fn new(tls: Acceptor, gate: Gate, keepalive: Duration) -> Self {
+    pub(crate) fn new(tls: Acceptor, gate: Gate, settings: &settings::Agents) -> Self {
         Self {
             tls: Tls::new(tls),
             gate: Arc::new(gate),
-            keepalive,
+            keepalive: settings.keepalive,
+            mode: settings.mode,
         }
     }
 
-    /// Serves one agent's connection.
+    /// Serves one agent's connection on the wire that TLS chose.
     pub(crate) fn serve(&self, socket: Socket) -> impl Future<Output = ()> + Send + 'static {
-        let (tls, gate, keepalive) = (self.tls.clone(), Arc::clone(&self.gate), self.keepalive);
+        let (tls, gate) = (self.tls.clone(), Arc::clone(&self.gate));
+        let (keepalive, mode) = (self.keepalive, self.mode);
         async move {
             let served = async {
                 let socket = tls.accept(socket).await?;
+                let (tcp, tls) = socket.get_ref();
+                if tls.alpn_protocol() == Some(native::ALPN) {
+                    tcp.keep_backlog_short();
+                    return Ok(session::serve(socket, &gate).await?);
+                }
+                if !mode.speaks_reference() {
+                    return Err(DoorError::NotNative);
+                }
                 h2_connection::serve(
                     socket,
                     &h2_limits::server(),

@@ -33,6 +33,9 @@ pub(crate) enum DialError {
     /// The agent tried, and this is what it says.
     #[error("{0}")]
     Refused(String),
+    /// The agent takes no dial, and there is no other.
+    #[error("{0}")]
+    Unavailable(String),
     /// Every agent that was asked went away.
     #[error("agent {0} was lost while it dialled")]
     AgentLost(String),
@@ -109,7 +112,7 @@ impl Dialer {
             };
             last = match self.attempt(&backend, destination, deadline, company).await {
                 Ok(connection) => return Ok(connection),
-                Err(error @ (DialError::AgentLost(_) | DialError::TimedOut)) => error,
+                Err(error) if error.is_the_agents() => error,
                 Err(error) => return Err(error),
             };
             tracing::info!(agent = backend.agent(), %destination, error = %last, "agent failed a dial");
@@ -133,9 +136,11 @@ impl Dialer {
             (None, Company::Alone) => ANSWER,
         };
         let until = deadline.min(Instant::now() + patience);
-        match timeout_at(until, backend.dial(destination)).await {
+        let left = until.saturating_duration_since(Instant::now());
+        match timeout_at(until, backend.dial(destination, left)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(DialFailure::Refused(text))) => Err(DialError::Refused(text)),
+            Ok(Err(DialFailure::Unavailable(text))) => Err(DialError::Unavailable(text)),
             Ok(Err(DialFailure::Lost)) => Err(DialError::AgentLost(backend.agent().to_owned())),
             Err(_elapsed) => Err(DialError::TimedOut),
         }
@@ -150,10 +155,18 @@ enum Company {
 }
 
 impl DialError {
+    /// Whether the agent failed, not the destination: another agent may do better.
+    fn is_the_agents(&self) -> bool {
+        matches!(
+            self,
+            Self::AgentLost(_) | Self::Unavailable(_) | Self::TimedOut
+        )
+    }
+
     fn reason(&self) -> DialFailureReason {
         match self {
             Self::NoAgent | Self::TooMany => DialFailureReason::NoAgent,
-            Self::Refused(_) => DialFailureReason::ErrorResponse,
+            Self::Refused(_) | Self::Unavailable(_) => DialFailureReason::ErrorResponse,
             Self::AgentLost(_) => DialFailureReason::BackendClose,
             Self::TimedOut => DialFailureReason::BackendDialTimeout,
             Self::Cancelled => DialFailureReason::FrontendClose,

@@ -19,6 +19,8 @@ use tokio::time::sleep;
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Go's distance of TCP keepalive probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Bytes that the kernel holds unsent when many connections share a link: more would stand in front of a keystroke.
+const BACKLOG: u32 = 128 * 1024;
 /// After a failed accept, which out of descriptors fails again at once.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -38,6 +40,17 @@ pub(crate) enum Socket {
     Unix(UnixStream),
     /// From a TCP listener.
     Tcp(TcpStream),
+}
+
+impl Socket {
+    /// Keeps little unsent in the kernel, so that what is sent next is still to be decided.
+    pub(crate) fn keep_backlog_short(&self) {
+        if let Self::Tcp(socket) = self
+            && let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(BACKLOG)
+        {
+            tracing::debug!(%error, "the kernel chooses how much it holds unsent");
+        }
+    }
 }
 
 impl Listener {

@@ -11,6 +11,7 @@ use super::args::{Args, FrontendArgs, LimitArgs};
 use super::strategy::Strategy;
 use super::unix_socket::Leftover;
 use crate::flags::Klog;
+use crate::protocol::native::mode::TunnelMode;
 
 mod rules;
 #[cfg(test)]
@@ -110,8 +111,12 @@ pub struct Agents {
     pub tls: TlsFiles,
     /// The token they must show instead.
     pub token: Option<TokenRule>,
-    /// Time between pings to an idle agent.
+    /// Time between pings to an idle agent of the reference's wire.
     pub keepalive: Duration,
+    /// Which wires they are offered.
+    pub mode: TunnelMode,
+    /// Time between pings to a native agent, and for it to answer one.
+    pub native_keepalive: Duration,
 }
 
 /// Whose tokens open the agent listener.
@@ -178,6 +183,7 @@ impl TryFrom<Args> for Settings {
         rules::check(&args, &mut mistakes);
         let mode = rules::mode(&args.frontend.mode, &mut mistakes);
         let strategies = rules::strategies(&args.agents.proxy_strategies, &mut mistakes);
+        let tunnel_mode = rules::tunnel_mode(&args.agents, &mut mistakes);
         let labels = rules::labels(&args.kubernetes.lease_label, &mut mistakes);
         mistakes.into_result().map_err(SettingsError)?;
 
@@ -206,6 +212,8 @@ impl TryFrom<Args> for Settings {
                     audience,
                 }),
                 keepalive: agents.keepalive_time,
+                mode: tunnel_mode,
+                native_keepalive: agents.native_keepalive_time,
             },
             strategies,
             leases: args.kubernetes.enable_lease_controller.then(|| Leases {

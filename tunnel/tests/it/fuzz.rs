@@ -50,3 +50,13 @@ fn authorities() {
 fn connect_requests() {
     replay("connect_request", targets::connect_request);
 }
+
+#[test]
+fn native_controls() {
+    replay("native_control", targets::native_control);
+}
+
+#[test]
+fn native_heads() {
+    replay("native_head", targets::native_head);
+}

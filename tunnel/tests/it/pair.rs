@@ -8,9 +8,15 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::pair_support::{Endpoint, Mode, Pair, SOON, free_port};
+use crate::pair_support::{Endpoint, Mode, Pair, SOON, Wire, free_port};
 
-const BOTH: [Mode; 2] = [Mode::Grpc, Mode::HttpConnect];
+/// Both frontends with both wires.
+const EACH: [(Mode, Wire); 4] = [
+    (Mode::Grpc, Wire::Reference),
+    (Mode::HttpConnect, Wire::Reference),
+    (Mode::Grpc, Wire::Native),
+    (Mode::HttpConnect, Wire::Native),
+];
 
 /// Bytes that no two transfers share, and whose order shows.
 fn bytes(seed: usize, length: usize) -> Vec<u8> {
@@ -30,8 +36,8 @@ fn bytes(seed: usize, length: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn words_come_back() {
-    for mode in BOTH {
-        let (pair, echo) = (Pair::start(mode).await, Endpoint::echo().await);
+    for (mode, wire) in EACH {
+        let (pair, echo) = (Pair::start_on(mode, wire).await, Endpoint::echo().await);
         let mut client = pair.dial(&echo.address).await.unwrap();
         for word in [b"hello".as_slice(), &bytes(1, 300_000), b"x"] {
             timeout(SOON, client.echo(word)).await.unwrap();
@@ -42,8 +48,11 @@ async fn words_come_back() {
 
 #[tokio::test]
 async fn two_hundred_connections_at_once_do_not_mix() {
-    for mode in BOTH {
-        let (pair, echo) = (Arc::new(Pair::start(mode).await), Endpoint::echo().await);
+    for (mode, wire) in EACH {
+        let (pair, echo) = (
+            Arc::new(Pair::start_on(mode, wire).await),
+            Endpoint::echo().await,
+        );
         let mut clients = JoinSet::new();
         for seed in 0..200 {
             let (pair, address) = (Arc::clone(&pair), echo.address.clone());
@@ -59,8 +68,8 @@ async fn two_hundred_connections_at_once_do_not_mix() {
 
 #[tokio::test]
 async fn refused_dial_says_so() {
-    for mode in BOTH {
-        let pair = Pair::start(mode).await;
+    for (mode, wire) in EACH {
+        let pair = Pair::start_on(mode, wire).await;
         let address = format!("127.0.0.1:{}", free_port().await);
         let error = pair.dial(&address).await.err().unwrap();
         let expected = format!("dial tcp {address}: connect: connection refused");
@@ -78,8 +87,8 @@ async fn refused_dial_says_so() {
 
 #[tokio::test]
 async fn endpoint_that_writes_and_closes_is_heard_to_the_end() {
-    for mode in BOTH {
-        let pair = Arc::new(Pair::start(mode).await);
+    for (mode, wire) in EACH {
+        let pair = Arc::new(Pair::start_on(mode, wire).await);
         let endpoint = Endpoint::serve(|mut socket| async move {
             let mut request = [0; 16];
             socket.read_exact(&mut request).await.unwrap();
@@ -108,8 +117,8 @@ async fn endpoint_that_writes_and_closes_is_heard_to_the_end() {
 
 #[tokio::test]
 async fn client_that_writes_and_closes_is_heard_to_the_end() {
-    for mode in BOTH {
-        let pair = Arc::new(Pair::start(mode).await);
+    for (mode, wire) in EACH {
+        let pair = Arc::new(Pair::start_on(mode, wire).await);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hearing = Arc::clone(&heard);
         let endpoint = Endpoint::serve(move |mut socket| {
@@ -189,8 +198,11 @@ async fn one_of_four(client: usize, round: usize, pair: Arc<Pair>, [refused, ech
 
 #[tokio::test]
 async fn nothing_is_left_of_connections_that_are_over() {
-    for mode in BOTH {
-        let (pair, echo) = (Arc::new(Pair::start(mode).await), Endpoint::echo().await);
+    for (mode, wire) in EACH {
+        let (pair, echo) = (
+            Arc::new(Pair::start_on(mode, wire).await),
+            Endpoint::echo().await,
+        );
         pair.dial(&echo.address).await.unwrap().close().await;
         pair.until_metric("established_connections", |open| open == 0.0)
             .await;

@@ -1,4 +1,4 @@
-//! One that stands still stops nobody else: frontends and endpoints, both modes.
+//! One that stands still stops nobody else on the reference's wire: frontends and endpoints, both modes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::pair_support::{Endpoint, Mode, Pair, SOON};
+use crate::pair_support::{Endpoint, Mode, Pair, SOON, Wire};
 
 const BOTH: [Mode; 2] = [Mode::Grpc, Mode::HttpConnect];
 /// An echo beside a stalled connection; generous, because tests share two cores.
@@ -57,7 +57,7 @@ async fn echoes_beside(pair: &Pair, echo: &Endpoint, until: impl Future<Output =
 #[tokio::test]
 async fn frontends_that_stop_reading_are_closed_alone() {
     for mode in BOTH {
-        let pair = Pair::start(mode).await;
+        let pair = Pair::start_on(mode, Wire::Reference).await;
         let (yes, echo) = (Endpoint::serve(flood).await, Endpoint::echo().await);
         let mut stalled = Vec::new();
         for _ in 0..3 {
@@ -84,7 +84,7 @@ async fn frontends_that_stop_reading_are_closed_alone() {
 #[tokio::test]
 async fn endpoints_that_stop_reading_are_closed_alone() {
     for mode in BOTH {
-        let pair = Arc::new(Pair::start(mode).await);
+        let pair = Arc::new(Pair::start_on(mode, Wire::Reference).await);
         let (silent, echo) = (Endpoint::serve(deaf).await, Endpoint::echo().await);
         let mut writers = JoinSet::new();
         for _ in 0..3 {
@@ -106,7 +106,7 @@ async fn endpoints_that_stop_reading_are_closed_alone() {
 async fn frontend_that_reads_slowly_is_not_closed_and_loses_nothing() {
     const LENGTH: usize = 24 << 20;
     for mode in BOTH {
-        let pair = Pair::start(mode).await;
+        let pair = Pair::start_on(mode, Wire::Reference).await;
         let endpoint = Endpoint::serve(|mut socket| async move {
             for at in 0..LENGTH / 65_536 {
                 let block = vec![u8::try_from(at % 251).unwrap(); 65_536];

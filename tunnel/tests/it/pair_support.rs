@@ -29,6 +29,25 @@ pub(crate) enum Mode {
     HttpConnect,
 }
 
+/// What an end speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Auto,
+    Reference,
+    Native,
+}
+
+impl Wire {
+    fn flag(self) -> String {
+        let mode = match self {
+            Self::Auto => "auto",
+            Self::Reference => "legacy",
+            Self::Native => "native",
+        };
+        format!("--tunnel-mode={mode}")
+    }
+}
+
 /// A server and an agent that found each other. Dropping it ends both.
 pub(crate) struct Pair {
     folder: TempDir,
@@ -39,19 +58,24 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) async fn start(mode: Mode) -> Self {
+    /// Both ends speak the same.
+    pub(crate) async fn start_on(mode: Mode, wire: Wire) -> Self {
+        Self::start_as(mode, wire, wire).await
+    }
+
+    pub(crate) async fn start_as(mode: Mode, server_wire: Wire, agent_wire: Wire) -> Self {
         let folder = tempfile::tempdir().unwrap();
         certificates(&folder);
         let health = free_port().await;
         let (drain, _) = drain::channel();
         let mut running = JoinSet::new();
-        let server = Server::bind(server_settings(&folder, mode, health))
+        let server = Server::bind(server_settings(&folder, mode, server_wire, health))
             .await
             .unwrap();
         let port = server.agent_address().unwrap().port();
         let trigger = drain.clone();
         running.spawn(async move { server.run(&Handle::current(), &trigger).await });
-        let settings = agent_settings(&folder, port);
+        let settings = agent_settings(&folder, agent_wire, port);
         let trigger = drain.clone();
         running.spawn(async move {
             agent::serve(settings, Metrics::new(), trigger, &Handle::current())
@@ -134,7 +158,12 @@ fn certificates(folder: &TempDir) {
     }
 }
 
-fn server_settings(folder: &TempDir, mode: Mode, health: u16) -> server::settings::Settings {
+fn server_settings(
+    folder: &TempDir,
+    mode: Mode,
+    wire: Wire,
+    health: u16,
+) -> server::settings::Settings {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let words = [
         "konnectivity-server".to_owned(),
@@ -153,6 +182,7 @@ fn server_settings(folder: &TempDir, mode: Mode, health: u16) -> server::setting
         format!("--cluster-ca-cert={}", file("ca.crt")),
         "--agent-bind-address=127.0.0.1".to_owned(),
         "--server-id=server-1".to_owned(),
+        wire.flag(),
     ];
     let args = flags::parse::<server::args::Args>(words).unwrap().args;
     let mut settings = server::settings::Settings::try_from(args).unwrap();
@@ -162,7 +192,7 @@ fn server_settings(folder: &TempDir, mode: Mode, health: u16) -> server::setting
     settings
 }
 
-fn agent_settings(folder: &TempDir, port: u16) -> agent::Settings {
+fn agent_settings(folder: &TempDir, wire: Wire, port: u16) -> agent::Settings {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let words = [
         "konnectivity-agent".to_owned(),
@@ -174,6 +204,7 @@ fn agent_settings(folder: &TempDir, port: u16) -> agent::Settings {
         "--sync-interval=20ms".to_owned(),
         "--sync-interval-cap=100ms".to_owned(),
         "--agent-id=agent-1".to_owned(),
+        wire.flag(),
     ];
     let mut settings = agent::Settings::new(&flags::parse(words).unwrap().args).unwrap();
     settings.health = ("127.0.0.1:0".to_owned(), 0);

@@ -40,7 +40,7 @@ pub(crate) struct House {
     folder: TempDir,
     pub(crate) trigger: Trigger,
     pub(crate) running: JoinSet<()>,
-    agents: SocketAddr,
+    pub(crate) agents: SocketAddr,
     frontend: Option<SocketAddr>,
     registry: Registry,
 }

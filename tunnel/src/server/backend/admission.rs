@@ -1,7 +1,10 @@
-//! `AgentService.Connect`: an agent says who it is, proves it, and becomes a backend until its stream ends.
-//! In: one request. Out: the reference's response headers at once, a backend for strategies to choose, a status at the end.
+//! An agent says who it is, proves it, and becomes a backend until its stream ends.
+//! In: one `AgentService.Connect` request, or what a native hello says. Out: a backend for strategies to choose; to a
+//! reference agent its response headers at once and a status at the end.
 
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -9,7 +12,8 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request};
 use tokio::sync::watch;
 
-use super::{Backend, driver};
+use super::reference::{Stream, driver};
+use super::{Backend, Wire};
 use crate::grpc::{self, PacketReader, PacketWriter, Status};
 use crate::protocol::budget::Limits;
 use crate::protocol::metadata::{self, Identifiers, MetadataError};
@@ -33,16 +37,20 @@ pub(crate) struct Gate {
     pub(crate) backends: Arc<Backends>,
     /// Budget of their connections.
     pub(crate) limits: Limits,
+    /// Time between pings to a native agent, and for it to answer one.
+    pub(crate) native_keepalive: Duration,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
 
 /// Who an agent says it is.
-#[derive(Debug)]
-struct Claim {
-    agent: String,
-    identifiers: Identifiers,
-    authorization: Vec<String>,
+pub(crate) struct Claim {
+    /// Its name.
+    pub(crate) agent: String,
+    /// What it can reach.
+    pub(crate) identifiers: Identifiers,
+    /// Values of the header that proves it.
+    pub(crate) authorization: Vec<String>,
 }
 
 impl Gate {
@@ -63,10 +71,9 @@ impl Gate {
                 return grpc::refuse(&mut respond, &Status::unknown(error));
             }
         };
-        let count = self.server_count.max(*self.live.borrow());
         let headers = [
             (metadata::SERVER_ID, self.server_id.clone()),
-            (metadata::SERVER_COUNT, count.to_string()),
+            (metadata::SERVER_COUNT, self.count().to_string()),
         ];
         match grpc::accept(&mut respond, &headers) {
             Ok(stream) => {
@@ -79,11 +86,19 @@ impl Gate {
 
     async fn admit(&self, headers: &HeaderMap) -> Result<Claim, String> {
         let claim = Claim::read(headers)?;
-        self.proof
-            .check(&claim.authorization)
-            .await
-            .map_err(|error| error.to_string())?;
+        self.prove(&claim).await?;
         Ok(claim)
+    }
+
+    /// Whether the agent is one; else the reference's words.
+    pub(crate) async fn prove(&self, claim: &Claim) -> Result<(), String> {
+        let proved = self.proof.check(&claim.authorization).await;
+        proved.map_err(|error| error.to_string())
+    }
+
+    /// How many servers agents are told of.
+    pub(crate) fn count(&self) -> usize {
+        self.server_count.max(*self.live.borrow())
     }
 
     async fn drive(
@@ -91,51 +106,57 @@ impl Gate {
         claim: Claim,
         (reader, mut writer): (PacketReader<FromAgent>, PacketWriter),
     ) {
-        let backend = Backend::new(
-            claim.agent,
-            claim.identifiers,
-            self.limits,
-            self.metrics.clone(),
-        );
-        let stay = Stay::begin(&self.backends, Arc::clone(&backend), &self.metrics);
-        tracing::info!(
-            agent = backend.agent(),
-            agents = self.backends.len(),
-            "agent connected"
-        );
+        let stream = Stream::new(claim.agent.clone(), self.limits, self.metrics.clone());
+        let who = (claim.agent, claim.identifiers);
+        let wire = Wire::Reference(Arc::clone(&stream));
+        let backend = Backend::new(who, wire, self.metrics.clone());
+        let stay = Stay::begin(self, Arc::clone(&backend));
         let ended = tokio::select! {
-            ended = driver::read(Arc::clone(&backend), reader) => ended,
-            ended = driver::write(&backend, &mut writer) => ended,
+            ended = driver::read(backend, Arc::clone(&stream), reader) => ended,
+            ended = driver::write(&stream, &mut writer) => ended,
         };
-        drop(stay);
-        match ended {
-            Ok(()) => {
-                tracing::info!(agent = backend.agent(), "agent left");
-                drop(writer.finish(&Status::ok()));
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(agent = backend.agent(), %error, cause, "agent lost");
-                drop(writer.finish(&error.status()));
-            }
-        }
+        stay.end(&ended);
+        let status = ended.map_or_else(|error| error.status(), |()| Status::ok());
+        drop(writer.finish(&status));
     }
 }
 
 /// An agent's time with us. Whatever ends it, it leaves the list first and then everybody who waits for it is told.
-struct Stay<'a> {
+pub(crate) struct Stay<'a> {
     membership: Option<Membership>,
     backend: Arc<Backend>,
     metrics: &'a Metrics,
 }
 
 impl<'a> Stay<'a> {
-    fn begin(backends: &Arc<Backends>, backend: Arc<Backend>, metrics: &'a Metrics) -> Self {
-        metrics.connect_streams.inc();
+    /// From now on strategies may choose it.
+    pub(crate) fn begin(gate: &'a Gate, backend: Arc<Backend>) -> Self {
+        gate.metrics.connect_streams.inc();
+        let membership = gate.backends.admit(Arc::clone(&backend));
+        tracing::info!(
+            agent = backend.agent(),
+            wire = backend.wire_name(),
+            agents = gate.backends.len(),
+            "agent connected"
+        );
         Self {
-            membership: Some(backends.admit(Arc::clone(&backend))),
+            membership: Some(membership),
             backend,
-            metrics,
+            metrics: &gate.metrics,
+        }
+    }
+
+    /// It is over; one line says how.
+    pub(crate) fn end<E: Error>(self, ended: &Result<(), E>) {
+        let backend = Arc::clone(&self.backend);
+        drop(self);
+        let agent = backend.agent();
+        match ended {
+            Ok(()) => tracing::info!(agent, "agent left"),
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(agent, %error, cause, "agent lost");
+            }
         }
     }
 }
@@ -143,7 +164,7 @@ impl<'a> Stay<'a> {
 impl Drop for Stay<'_> {
     fn drop(&mut self) {
         drop(self.membership.take());
-        driver::lose(&self.backend);
+        self.backend.lose();
         self.metrics.connect_streams.dec();
     }
 }

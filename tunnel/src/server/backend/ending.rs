@@ -8,6 +8,9 @@ pub(crate) enum Ending {
     /// The agent closed it: the endpoint hung up, or our `CLOSE_REQ` was answered.
     #[error("{0}")]
     AgentClosed(String),
+    /// The endpoint sends nothing more, but still takes; only the native mode can tell.
+    #[error("the endpoint has sent all")]
+    EndpointDone,
     /// The agent's stream ended.
     #[error("connection to the agent was lost")]
     AgentLost,
@@ -20,7 +23,7 @@ impl Ending {
     /// The text of the last packet; the reference says nothing about an agent that was lost.
     pub(crate) fn to_frontend(&self) -> String {
         match self {
-            Self::AgentLost => String::new(),
+            Self::AgentLost | Self::EndpointDone => String::new(),
             Self::AgentClosed(_) | Self::Stalled(_) => self.to_string(),
         }
     }
@@ -28,7 +31,7 @@ impl Ending {
     /// The metric's label.
     pub(crate) fn label(&self) -> &'static str {
         match self {
-            Self::AgentClosed(_) => "agent_closed",
+            Self::AgentClosed(_) | Self::EndpointDone => "agent_closed",
             Self::AgentLost => "agent_lost",
             Self::Stalled(_) => "stalled",
         }

@@ -209,7 +209,7 @@ impl Open {
                 upload = upload(&connection, reader, metrics) => match upload? {
                     Upload::Gone => {}
                     Upload::Done => {
-                        connection.finish();
+                        connection.close();
                         stopped = down.await?;
                     }
                     Upload::Mismatch(id) => {

@@ -3,8 +3,9 @@
 //!
 //! The client's socket is read while the agent dials: a client that gives up cancels the dial, and early bytes are
 //! kept for the endpoint. The `200` is a write of its own, because kube-apiserver refuses any byte behind it in the
-//! same read. The wire knows no half-close: when the client is done, `CLOSE_REQ` follows its last byte, and what the
-//! endpoint had sent before still reaches the client.
+//! same read. With a native agent the end of one direction leaves the other one open. The reference's wire knows no
+//! half-close: when the client is done, `CLOSE_REQ` follows its last byte, and what the endpoint had sent before still
+//! reaches the client.
 
 use std::future::poll_fn;
 use std::io;
@@ -140,7 +141,7 @@ async fn read_ahead<R: AsyncRead + Unpin>(reader: &mut R, received: &mut BytesMu
     std::future::pending().await
 }
 
-/// Carries bytes both ways until the agent closes, the client is gone, or it stands still.
+/// Carries bytes both ways until both are done, the agent or the client is gone, or the client stands still.
 async fn relay<R, W>(
     connection: &Connection,
     (mut reader, mut writer): (R, W),
@@ -151,14 +152,26 @@ async fn relay<R, W>(
     W: AsyncWrite + Unpin,
 {
     let mut down = std::pin::pin!(download(connection, &mut writer, metrics));
-    tokio::select! {
-        _ended = &mut down => return,
-        uploaded = upload(connection, &mut reader, early, metrics) => if let Err(error) = uploaded {
-            tracing::debug!(%error, connection = %connection.id(), "the client's socket failed");
-            return;
-        },
+    let mut up = std::pin::pin!(upload(connection, &mut reader, early, metrics));
+    let mut half_done = false;
+    loop {
+        tokio::select! {
+            ended = &mut down, if !half_done => match ended {
+                Ok(Ending::EndpointDone) => half_done = true,
+                Ok(_) => return,
+                Err(error) => return failed(connection, &error),
+            },
+            () = connection.gone(), if half_done => return,
+            uploaded = &mut up => match uploaded {
+                Ok(()) => break,
+                Err(error) => return failed(connection, &error),
+            },
+        }
     }
     connection.finish();
+    if half_done {
+        return;
+    }
     tokio::select! {
         _ended = &mut down => {}
         () = unconfirmed(connection) => {
@@ -167,10 +180,15 @@ async fn relay<R, W>(
     }
 }
 
+fn failed(connection: &Connection, error: &io::Error) {
+    tracing::debug!(%error, connection = %connection.id(), "the client's socket failed");
+    connection.fail(&format!("the frontend's socket failed: {error}"));
+}
+
 /// Resolves when the agent has not answered `CLOSE_REQ` in time.
 async fn unconfirmed(connection: &Connection) {
     sleep(CLOSE).await;
-    if connection.is_ended() {
+    if connection.half_closes() || connection.is_ended() {
         std::future::pending::<()>().await;
     }
 }
@@ -278,7 +296,7 @@ fn failure(error: &DialError) -> String {
             PLAIN,
             format!("Backend dial timeout: {error}\r\n"),
         ),
-        DialError::Cancelled | DialError::TooMany => {
+        DialError::Cancelled | DialError::TooMany | DialError::Unavailable(_) => {
             ("503 Service Unavailable", PLAIN, error.to_string())
         }
     };

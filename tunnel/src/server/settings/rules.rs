@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Mode;
 use crate::flags::string_slice;
+use crate::protocol::native::mode::TunnelMode;
 use crate::server::args::{AgentArgs, Args, FrontendArgs};
 use crate::server::strategy::Strategy;
 
@@ -40,6 +41,20 @@ impl Mistakes {
             Err(self.0)
         }
     }
+}
+
+/// Which wires agents are offered, and how often native ones are asked whether they live.
+pub(super) fn tunnel_mode(args: &AgentArgs, mistakes: &mut Mistakes) -> TunnelMode {
+    if args.native_keepalive_time.is_zero() {
+        mistakes.add("--native-keepalive-time must be greater than 0s: 5s is the default");
+    }
+    TunnelMode::from_flag(&args.tunnel_mode).unwrap_or_else(|| {
+        let mode = &args.tunnel_mode;
+        mistakes.add(format!(
+            "--tunnel-mode={mode} is none of auto, legacy and native: auto is the default"
+        ));
+        TunnelMode::default()
+    })
 }
 
 pub(super) fn check(args: &Args, mistakes: &mut Mistakes) {

@@ -5,17 +5,18 @@
 //! this wire is just that: a slow reader that moves slows down whoever shares its agent, once 8 MiB wait for it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Backend, Connection, DialFailure, Ending, Link};
+use super::{Link, Stream, Way};
 use crate::grpc::{PacketReader, PacketWriter, Status, StreamError};
 use crate::protocol::id::ConnectId;
 use crate::protocol::packet::{FromAgent, ToAgent};
 use crate::protocol::table::{Answer, Broken};
 use crate::queue::Pushed;
+use crate::server::backend::connection::{self, Connection};
+use crate::server::backend::{Backend, DialFailure, Ending};
 use crate::server::metrics::{DialFailureReason, PacketKind, Segment};
 
 /// Why an agent's stream ended.
@@ -40,15 +41,15 @@ impl DriveError {
 }
 
 /// Sends what waits until the stream ends.
-pub(crate) async fn write(backend: &Backend, writer: &mut PacketWriter) -> Result<(), DriveError> {
-    while let Some(packet) = backend.outbox.next().await {
+pub(crate) async fn write(stream: &Stream, writer: &mut PacketWriter) -> Result<(), DriveError> {
+    while let Some(packet) = stream.outbox.next().await {
         let kind = kind_to_agent(&packet);
-        backend.metrics.packet(Segment::ToAgent, kind);
-        backend.state().blocked = Some(Instant::now());
+        stream.metrics.packet(Segment::ToAgent, kind);
+        stream.state().blocked = Some(Instant::now());
         let sent = writer.send(packet).await;
-        backend.state().blocked = None;
+        stream.state().blocked = None;
         if let Err(error) = sent {
-            backend
+            stream
                 .metrics
                 .stream_failed(Segment::ToAgent, error.code(), Some(kind));
             return Err(error.into());
@@ -60,10 +61,12 @@ pub(crate) async fn write(backend: &Backend, writer: &mut PacketWriter) -> Resul
 /// Reads until the agent ends the stream, or it fails.
 pub(crate) async fn read(
     backend: Arc<Backend>,
+    stream: Arc<Stream>,
     mut reader: PacketReader<FromAgent>,
 ) -> Result<(), DriveError> {
     let mut driver = Driver {
         backend,
+        stream,
         hold: None,
     };
     loop {
@@ -72,7 +75,7 @@ pub(crate) async fn read(
                 Ok(Some(packet)) => driver.take(packet)?,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    driver.backend.metrics.stream_failed(Segment::FromAgent, error.code(), None);
+                    driver.stream.metrics.stream_failed(Segment::FromAgent, error.code(), None);
                     return Err(error.into());
                 }
             },
@@ -81,39 +84,20 @@ pub(crate) async fn read(
     }
 }
 
-/// The stream is gone: everybody who waits is told.
-pub(crate) fn lose(backend: &Backend) {
-    let (dialling, open) = {
-        let mut state = backend.state();
-        state.lost = true;
-        state.table.lose()
-    };
-    backend.outbox.cut();
-    for answer in dialling {
-        // A frontend that gave up meanwhile needs no answer.
-        drop(answer.send(Err(DialFailure::Lost)));
-    }
-    for link in open {
-        link.inbox.end(Ending::AgentLost, Instant::now());
-    }
-}
-
 struct Driver {
     backend: Arc<Backend>,
+    stream: Arc<Stream>,
     /// The connection that the shared stream waits for.
     hold: Option<Arc<Link>>,
 }
 
 impl Driver {
     fn take(&mut self, packet: FromAgent) -> Result<(), DriveError> {
-        let backend = &self.backend;
-        backend
+        let stream = &self.stream;
+        stream
             .metrics
             .packet(Segment::FromAgent, kind_from_agent(&packet));
-        let received = backend
-            .state()
-            .table
-            .receive(packet, |id| backend.link(id))?;
+        let received = stream.state().table.receive(packet, |id| stream.link(id))?;
         match received {
             Answer::Opened {
                 waiter,
@@ -121,7 +105,7 @@ impl Driver {
                 connection,
             } => {
                 // A connection that finds its frontend gone closes itself when it is dropped here.
-                drop(waiter.send(Ok(Connection::new(Arc::clone(backend), id, connection))));
+                drop(waiter.send(Ok(self.opened(id, connection))));
             }
             Answer::Refused { waiter, error } => {
                 drop(waiter.send(Err(DialFailure::Refused(error))));
@@ -135,7 +119,7 @@ impl Driver {
                 connection,
                 data,
             } => self.deliver(id, connection, data),
-            Answer::Unknown { close } => backend.outbox.control(ToAgent::Close { id: close }),
+            Answer::Unknown { close } => stream.outbox.control(ToAgent::Close { id: close }),
             Answer::Closed {
                 id,
                 connection,
@@ -146,25 +130,25 @@ impl Driver {
                 let ending = Ending::AgentClosed(error);
                 connection.inbox.end(ending, Instant::now());
             }
-            Answer::Drain => {
-                tracing::info!(
-                    agent = backend.agent,
-                    "agent drains: no new dials while another is there"
-                );
-                backend.draining.store(true, Ordering::Relaxed);
-            }
+            Answer::Drain => self.backend.drains(),
             Answer::Nothing => {}
         }
         Ok(())
     }
 
+    fn opened(&self, id: ConnectId, link: Arc<Link>) -> Connection {
+        let stream = Arc::clone(&self.stream);
+        let way = connection::Way::Reference(Way { stream, id, link });
+        Connection::new(Arc::clone(&self.backend), id, way)
+    }
+
     /// An answer that nobody waits for: what it opened is closed again.
     fn unwanted(&self, close: Option<ConnectId>) {
-        self.backend
+        self.stream
             .metrics
             .dial_failed(DialFailureReason::UnrecognizedResponse);
         if let Some(id) = close {
-            self.backend.outbox.control(ToAgent::Close { id });
+            self.stream.outbox.control(ToAgent::Close { id });
         }
     }
 
@@ -173,8 +157,8 @@ impl Driver {
             Pushed::Kept | Pushed::Watched | Pushed::Ended => {}
             Pushed::Full => {
                 tracing::debug!(connection = %id, "the stream waits for this frontend");
-                self.backend.metrics.shared_stream_waits.inc();
-                self.backend.metrics.full_connect_channels.inc();
+                self.stream.metrics.shared_stream_waits.inc();
+                self.stream.metrics.full_connect_channels.inc();
                 self.hold = Some(link);
             }
         }
@@ -182,14 +166,14 @@ impl Driver {
 
     fn resume(&mut self) {
         self.hold = None;
-        self.backend.metrics.full_connect_channels.dec();
+        self.stream.metrics.full_connect_channels.dec();
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         if self.hold.is_some() {
-            self.backend.metrics.full_connect_channels.dec();
+            self.stream.metrics.full_connect_channels.dec();
         }
     }
 }

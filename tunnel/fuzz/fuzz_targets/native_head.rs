@@ -1,0 +1,5 @@
+//! Fuzzes the native mode's heads; `../src/lib.rs` says what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tunnel_fuzz::native_head(bytes));
