@@ -25,6 +25,7 @@ use crate::{labels, retry};
 
 pub mod apply;
 pub mod build;
+pub mod claim;
 pub mod cleanup;
 pub mod control_plane;
 pub mod difference;

@@ -20,9 +20,11 @@ mod edit;
 mod kubernetes;
 mod network;
 mod ports;
+mod store_names;
 mod syntax;
 
 pub use arguments::{Component, is_managed};
+pub use store_names::mistake as store_name_mistake;
 
 /// One rule that the manifest breaks.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -154,6 +156,7 @@ pub fn tenant_control_plane(
     deployment::review(&object.spec.control_plane.deployment, &mut review);
     addons::review(&object.spec, &mut review);
     arguments::review(&object.spec, &mut review);
+    store_names::review(&object.spec, &mut review);
     edit::review(object, before, &mut review);
     for ignored in unsupported::ignored_fields(&object.spec) {
         review.warn(Reason::NotActedOn, ignored.field, ignored.message);

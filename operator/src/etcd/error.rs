@@ -18,6 +18,8 @@ pub enum Fault {
     Invalid,
     /// etcd answered with an error of its own.
     Refused,
+    /// What is to be the tenant's is somebody else's.
+    Taken,
 }
 
 impl Fault {
@@ -30,6 +32,7 @@ impl Fault {
             Self::Unauthorized => "Unauthorized",
             Self::Invalid => "Invalid",
             Self::Refused => "Refused",
+            Self::Taken => "Taken",
         }
     }
 
@@ -47,6 +50,9 @@ impl Fault {
                 "the common name of spec.tlsConfig.clientCertificate must be an etcd user with the role `root`"
             }
             Self::Invalid => "correct the DataStore",
+            Self::Taken => {
+                "write another spec.dataStoreUsername, or take that role from the user (`etcdctl user revoke-role`)"
+            }
             Self::Refused => "look at etcd's log and alarms (`etcdctl alarm list`)",
         }
     }
@@ -83,6 +89,14 @@ pub enum Error {
         "the connection was closed right after it was made, as etcd does when it does not trust the client certificate"
     )]
     HungUp(#[source] Box<Status>),
+    /// The tenant's user is there and may do more than the tenant.
+    #[error("user {user} of etcd has the role {role}, which is not the tenant's")]
+    UserTaken {
+        /// The user.
+        user: String,
+        /// A role that it has.
+        role: String,
+    },
     /// A call was answered with an error.
     #[error("etcd did not {doing}")]
     Call {
@@ -101,6 +115,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Invalid { .. } => Fault::Invalid,
+            Self::UserTaken { .. } => Fault::Taken,
             Self::NoEndpoint { tried } => tried
                 .iter()
                 .map(|(_, error)| error.fault())
@@ -110,6 +125,7 @@ impl Error {
                     Fault::Invalid => 2,
                     Fault::Refused => 3,
                     Fault::Unauthorized => 4,
+                    Fault::Taken => 5,
                 })
                 .unwrap_or(Fault::Unreachable),
             Self::Dial(source) if is_tls(source.as_ref()) => Fault::Tls,

@@ -13,10 +13,11 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// The range of the prefix `/<schema>/`: the closing slash keeps `/ab/…` out of the range of `/a/…`.
+    /// The range of the prefix `/<schema>/`: the closing slash keeps `/ab/…` out of the range of `/a/…`. The schema has
+    /// no slash of its own (`validate::store_name_mistake`), or `/a/b/…` would lie in the range of `/a/…`.
     #[must_use]
     pub fn of_schema(schema: &str) -> Self {
-        let key = format!("/{}/", schema.trim_matches('/')).into_bytes();
+        let key = format!("/{}/", schema).into_bytes();
         let mut end = key.clone();
         // The last byte is always `/`, so its successor exists and no carry is needed.
         if let Some(last) = end.last_mut() {
@@ -60,9 +61,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_tenant_sees_another_tenants_keys(
-            mine in "[a-z0-9_-]{1,40}", other in "[a-z0-9_-]{1,40}", rest in "[ -~]{0,40}",
+            mine in "[A-Za-z0-9_.-]{1,40}", other in "[A-Za-z0-9_.-]{1,40}", rest in "[ -~]{0,40}",
         ) {
             prop_assume!(mine != other);
+            let (range, theirs) = (KeyRange::of_schema(&mine), KeyRange::of_schema(&other));
+            prop_assert!(range.end <= theirs.key || theirs.end <= range.key);
+            prop_assert!(!range.key.starts_with(&theirs.key));
             let key = format!("/{other}/{rest}");
             prop_assert!(!KeyRange::of_schema(&mine).contains(key.as_bytes()));
             prop_assert!(KeyRange::of_schema(&other).contains(key.as_bytes()));

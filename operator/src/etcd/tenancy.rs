@@ -81,8 +81,10 @@ impl Etcd {
     /// Makes the tenant's user, role and range exactly what they should be.
     pub async fn ensure_tenant(&self, tenancy: &Tenancy) -> Result<Setup, Error> {
         let range = KeyRange::of_schema(&tenancy.schema);
+        // Before anything is changed: the user may be somebody's who is no tenant of ours.
+        let held = roles_of(&self.auth, tenancy).await?;
         let role = ensure_role(&self.auth, &tenancy.schema, &range).await?;
-        let user = ensure_user(&self.auth, tenancy).await?;
+        let user = ensure_user(&self.auth, tenancy, held).await?;
         Ok(if role == Setup::Unchanged && user == Setup::Unchanged {
             Setup::Unchanged
         } else {
@@ -197,14 +199,36 @@ async fn ensure_role(
     Ok(Setup::Changed)
 }
 
-async fn ensure_user(auth: &AuthClient<Channel>, tenancy: &Tenancy) -> Result<Setup, Error> {
+/// The roles of the tenant's user, if it is there. One that has other roles than the tenant's own is refused: the
+/// tenant's certificate carries its name, and with it these roles.
+async fn roles_of(
+    auth: &AuthClient<Channel>,
+    tenancy: &Tenancy,
+) -> Result<Option<Vec<String>>, Error> {
     let request = AuthUserGetRequest {
         name: tenancy.user.clone(),
     };
-    match call("show the user", again!(auth, user_get, request)).await? {
-        Ok(found) if found.roles.contains(&tenancy.schema) => return Ok(Setup::Unchanged),
-        Ok(_without_role) => {}
-        Err(_absent) => {
+    let Ok(found) = call("show the user", again!(auth, user_get, request)).await? else {
+        return Ok(None);
+    };
+    match found.roles.iter().find(|role| **role != tenancy.schema) {
+        Some(role) => Err(Error::UserTaken {
+            user: tenancy.user.clone(),
+            role: role.clone(),
+        }),
+        None => Ok(Some(found.roles)),
+    }
+}
+
+async fn ensure_user(
+    auth: &AuthClient<Channel>,
+    tenancy: &Tenancy,
+    held: Option<Vec<String>>,
+) -> Result<Setup, Error> {
+    match held {
+        Some(roles) if roles.contains(&tenancy.schema) => return Ok(Setup::Unchanged),
+        Some(_without_role) => {}
+        None => {
             let request = AuthUserAddRequest {
                 name: tenancy.user.clone(),
                 options: Some(UserAddOptions { no_password: true }),

@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
+use super::claim::{Claim, Credentials, Source};
 use super::observe::{self, Store, store};
 use super::report;
 use crate::api::TenantControlPlane;
@@ -232,34 +233,38 @@ async fn delete_data(tcp: &TenantControlPlane, names: &Names, ctx: &Context) -> 
     Ok(())
 }
 
-/// Where the data is: as status says, else as the Secret says. A tenant that has neither never had a place.
+/// Where the data is: as status says, else as the Secret says. A tenant that has neither never had a place, and what
+/// another tenant holds stays.
 async fn tenancy(
     tcp: &TenantControlPlane,
     names: &Names,
     ctx: &Context,
 ) -> Result<Option<Tenancy>, Error> {
-    let status = tcp.status.as_ref();
-    if let Some(setup) = status.and_then(|status| status.storage.as_ref()?.setup.as_ref())
-        && let (Some(schema), Some(user)) = (&setup.schema, &setup.user)
-    {
-        return Ok(Some(Tenancy {
-            schema: schema.clone(),
-            user: user.clone(),
-        }));
-    }
-    let Some(secret) = config_secret(names, ctx).await? else {
+    let credentials = credentials(names, ctx).await?;
+    let claim = Claim::of(tcp, credentials);
+    let was_placed = |source| matches!(source, Source::Status | Source::Secret);
+    if !was_placed(claim.schema.source) || !was_placed(claim.user.source) {
         return Ok(None);
-    };
-    let data = secret.data.unwrap_or_default();
-    let text = |key: &str| {
-        data.get(key)
-            .and_then(|bytes| String::from_utf8(bytes.0.clone()).ok())
-    };
-    Ok(match (text(key::DB_SCHEMA), text(key::DB_USER)) {
-        (Some(schema), Some(user)) if !schema.is_empty() && !user.is_empty() => {
-            Some(Tenancy { schema, user })
-        }
-        _ => None,
+    }
+    let mut foreign = claim.mistakes();
+    foreign.extend(claim.conflicts(&observe::neighbours(tcp, ctx)));
+    if let Some(why) = foreign.first() {
+        tracing::warn!(tenant = %names, %why, "nothing is deleted from the store: it is not this tenant's alone");
+        return Ok(None);
+    }
+    Ok(Some(Tenancy {
+        schema: claim.schema.text,
+        user: claim.user.text,
+    }))
+}
+
+async fn credentials(names: &Names, ctx: &Context) -> Result<Credentials, Error> {
+    let secret = config_secret(names, ctx).await?;
+    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
+    Ok(Credentials {
+        schema: text(key::DB_SCHEMA),
+        user: text(key::DB_USER),
     })
 }
 

@@ -12,10 +12,12 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
+use super::claim::{Claim, Credentials};
 use super::observed::{Observed, ObservedDataStore, data_store_name};
 use crate::api::TenantControlPlane;
 use crate::context::Context;
 use crate::data_store::resolve::{self, Resolved, resolve};
+use crate::data_store::usage;
 use crate::labels;
 use crate::names::{ConfigMapName, Names, SecretName};
 use crate::telemetry::chain;
@@ -110,6 +112,7 @@ pub async fn observe(
         }
         Store::Resolved(resolved) => ObservedDataStore::Found(resolved.access.clone()),
     };
+    observed.neighbours = neighbours(tcp, ctx);
     let pods = if observed.deployment.as_ref().is_some_and(lacks_pods) {
         list::<Pod>(client, names).await?
     } else {
@@ -158,6 +161,34 @@ pub async fn store(tcp: &TenantControlPlane, ctx: &Context) -> Result<Store, Err
             why: chain(&error),
         },
     })
+}
+
+/// What the other tenants of the store say is theirs. Two DataStores with an endpoint in common are one store.
+pub fn neighbours(tcp: &TenantControlPlane, ctx: &Context) -> Vec<Claim> {
+    let stores = ctx.data_stores.state();
+    let used = |tcp: &TenantControlPlane| {
+        let names = usage::stores(tcp, &ctx.settings.defaults);
+        let names: Vec<String> = names.into_iter().flatten().map(str::to_owned).collect();
+        let named = stores
+            .iter()
+            .filter(|store| names.contains(&store.name_any()));
+        let endpoints: Vec<String> = named
+            .flat_map(|store| store.spec.endpoints.clone())
+            .collect();
+        (names, endpoints)
+    };
+    let (names, endpoints) = used(tcp);
+    let shares = |other: &TenantControlPlane| {
+        let theirs = used(other);
+        theirs.0.iter().any(|name| names.contains(name))
+            || theirs.1.iter().any(|endpoint| endpoints.contains(endpoint))
+    };
+    ctx.tenants
+        .state()
+        .iter()
+        .filter(|other| other.uid() != tcp.uid() && shares(other))
+        .map(|other| Claim::of(other, Credentials::default()))
+        .collect()
 }
 
 fn lacks_pods(deployment: &Deployment) -> bool {

@@ -11,9 +11,10 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::api::TenantControlPlane;
 use crate::api::data_store::Driver;
-use crate::names::{ConfigMapName, SecretName};
+use crate::names::{ConfigMapName, SecretName, key};
 use crate::pki::KeyPair;
 
+use super::claim::{Claim, Credentials};
 use super::control_plane::Defaults;
 
 /// Everything the management side of one tenant control plane depends on beside its spec.
@@ -31,6 +32,8 @@ pub struct Observed {
     pub config_maps: BTreeMap<ConfigMapName, ConfigMap>,
     /// The store that [`data_store_name`] names.
     pub data_store: ObservedDataStore,
+    /// What the other tenants of that store say is theirs.
+    pub neighbours: Vec<Claim>,
 }
 
 /// What is known of the store.
@@ -65,6 +68,18 @@ impl Observed {
         std::str::from_utf8(&data.get(key)?.0)
             .ok()
             .filter(|text| !text.is_empty())
+    }
+
+    /// Which place in the store the Secret with its credentials names.
+    pub fn credentials(&self) -> Credentials {
+        let stored = |key| {
+            self.secret_text(SecretName::DataStoreConfig, key)
+                .map(str::to_owned)
+        };
+        Credentials {
+            schema: stored(key::DB_SCHEMA),
+            user: stored(key::DB_USER),
+        }
     }
 
     /// The value of an annotation of a Secret.

@@ -3,6 +3,7 @@
 //! In: where the tenant's state goes, and the store. Out: [`Placed`]. A tenant that has its place keeps running when the
 //! store does not answer the operator; a new one gets no pods before its place is there, or they would crash.
 
+use super::claim::{Claim, Credentials};
 use super::control_plane::{ControlPlane, Storage};
 use super::observe::Store;
 use crate::api::TenantControlPlane;
@@ -35,7 +36,7 @@ pub async fn place(
     ctx: &Context,
 ) -> Placed {
     let placed = make(control_plane, store, ctx).await;
-    if placed != Placed::Ready && !had_place(tcp, control_plane) {
+    if placed != Placed::Ready && !Claim::of(tcp, Credentials::default()).is_set_up() {
         control_plane.storage = Storage::Waiting;
     }
     placed
@@ -72,14 +73,4 @@ async fn make(control_plane: &ControlPlane, store: &Store, ctx: &Context) -> Pla
         fault: outcome.0,
         message: outcome.1,
     }
-}
-
-/// Whether status says that this very place was made once.
-fn had_place(tcp: &TenantControlPlane, control_plane: &ControlPlane) -> bool {
-    let status = tcp.status.as_ref();
-    let setup = status.and_then(|status| status.storage.as_ref()?.setup.as_ref());
-    setup.is_some_and(|setup| {
-        setup.schema.as_ref() == Some(&control_plane.tenancy.schema)
-            && setup.user.as_ref() == Some(&control_plane.tenancy.user)
-    })
 }

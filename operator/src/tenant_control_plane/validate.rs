@@ -13,10 +13,11 @@ use crate::api::data_store::Driver;
 use crate::api::tenant_control_plane::addons::DEFAULT_SERVER_IMAGE;
 use crate::api::tenant_control_plane::{ControlPlaneEgress, Konnectivity};
 use crate::api::{Reason, TenantControlPlane};
-use crate::names::{Names, SecretName, key};
+use crate::names::Names;
 use crate::validate::{Limits, Violation};
 use crate::version::Version;
 
+use super::claim::Claim;
 use super::control_plane::{
     ControlPlane, Defaults, EtcdStorage, Storage, Tenancy, Tunnel, TunnelImage,
 };
@@ -38,7 +39,15 @@ pub fn validate(
         Reason::NameTaken,
         rules::names_taken(tenant_control_plane, observed),
     )?;
-    settle(tenant_control_plane, observed, defaults).map_err(|violation| Mistakes {
+    let claim = Claim::of(tenant_control_plane, observed.credentials());
+    refuse_any(Reason::InvalidSpec, claim.mistakes())?;
+    refuse_any(Reason::NameTaken, claim.conflicts(&observed.neighbours))?;
+    let tenancy = Tenancy {
+        data_store: data_store_name(tenant_control_plane, defaults).map(str::to_owned),
+        schema: claim.schema.text,
+        user: claim.user.text,
+    };
+    settle(tenant_control_plane, observed, defaults, tenancy).map_err(|violation| Mistakes {
         reason: Reason::InvalidSpec,
         violations: vec![violation],
     })
@@ -58,6 +67,7 @@ fn settle(
     tenant_control_plane: &TenantControlPlane,
     observed: &Observed,
     defaults: &Defaults,
+    tenancy: Tenancy,
 ) -> Result<ControlPlane, Violation> {
     let spec = &tenant_control_plane.spec;
     let metadata = &tenant_control_plane.metadata;
@@ -88,7 +98,7 @@ fn settle(
         pods: spec.control_plane.deployment.clone(),
         admission_plugins: spec.kubernetes.admission_controllers.clone(),
         kubelet_addresses: spec.kubernetes.kubelet.preferred_address_types.clone(),
-        tenancy: tenancy(tenant_control_plane, observed, defaults),
+        tenancy,
         storage: storage(&observed.data_store),
         names,
         owner,
@@ -130,47 +140,6 @@ fn tunnel_of(
         resources: server.resources.clone(),
         security_context: server.security_context.clone(),
     })
-}
-
-/// What status says was set up wins, then the credentials that exist, then the spec, then the UID: data of tenants
-/// older than the rule that names follow the UID must be found again.
-fn tenancy(
-    tenant_control_plane: &TenantControlPlane,
-    observed: &Observed,
-    defaults: &Defaults,
-) -> Tenancy {
-    let status = tenant_control_plane.status.as_ref();
-    let setup = status.and_then(|status| status.storage.as_ref()?.setup.as_ref());
-    let stored = |key| {
-        let text = observed.secret_text(SecretName::DataStoreConfig, key);
-        text.map(str::to_owned)
-    };
-    let spec = &tenant_control_plane.spec;
-    let uid = tenant_control_plane
-        .metadata
-        .uid
-        .clone()
-        .unwrap_or_default();
-    let first = |candidates: [Option<String>; 3]| {
-        let mut stated = candidates
-            .into_iter()
-            .flatten()
-            .filter(|name| !name.is_empty());
-        stated.next().unwrap_or_else(|| uid.clone())
-    };
-    Tenancy {
-        data_store: data_store_name(tenant_control_plane, defaults).map(str::to_owned),
-        schema: first([
-            setup.and_then(|setup| setup.schema.clone()),
-            stored(key::DB_SCHEMA),
-            spec.data_store_schema.clone(),
-        ]),
-        user: first([
-            setup.and_then(|setup| setup.user.clone()),
-            stored(key::DB_USER),
-            spec.data_store_username.clone(),
-        ]),
-    }
 }
 
 fn storage(observed: &ObservedDataStore) -> Storage {

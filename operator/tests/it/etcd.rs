@@ -64,6 +64,32 @@ async fn a_tenant_is_set_up_once_confined_to_its_keys_and_removed_without_a_trac
 }
 
 #[tokio::test]
+async fn a_user_who_may_do_more_is_not_made_a_tenant() {
+    let Some(server) = SecureEtcd::start("etcd").await else {
+        return;
+    };
+    let root = Etcd::connect(&[server.endpoint()], &server.tls("root"))
+        .await
+        .unwrap();
+    root.enforce_users().await.unwrap();
+    root.ensure_tenant(&tenancy("alpha")).await.unwrap();
+    for user in ["root", "alpha"] {
+        let thief = Tenancy {
+            schema: "beta".to_owned(),
+            user: user.to_owned(),
+        };
+        let error = root.ensure_tenant(&thief).await.unwrap_err();
+        assert_eq!(error.fault(), Fault::Taken, "{error}");
+        assert!(error.to_string().contains(user), "{error}");
+    }
+    assert_eq!(
+        root.ensure_tenant(&tenancy("alpha")).await.unwrap(),
+        Setup::Unchanged,
+        "who is there keeps its place"
+    );
+}
+
+#[tokio::test]
 async fn many_tenants_set_up_at_once_do_not_trip_over_each_other() {
     let Some(server) = SecureEtcd::start("etcd").await else {
         return;

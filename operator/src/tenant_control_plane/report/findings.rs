@@ -127,6 +127,7 @@ fn store(outcome: &Outcome) -> Option<Finding> {
         (Store::Resolved(store), Some(Placed::Failed { fault, message })) => no(
             match fault {
                 Fault::Unreachable => Reason::DataStoreUnreachable,
+                Fault::Taken => Reason::NameTaken,
                 Fault::Tls | Fault::Unauthorized | Fault::Invalid | Fault::Refused => {
                     Reason::DataStoreMisconfigured
                 }

@@ -313,3 +313,20 @@ fn large_service_ranges_are_for_newer_versions() {
     ));
     assert!(newer.is_clean(), "{}", newer.explain());
 }
+
+#[test]
+fn a_name_in_the_store_is_neither_the_administrator_nor_a_path() {
+    for name in ["root", "a/registry", "/a", "..", "ä", "a b"] {
+        let edit = format!("{{spec: {{dataStoreSchema: {name:?}, dataStoreUsername: {name:?}}}}}");
+        let remedy = "or remove the field";
+        let expected = [
+            ("spec.dataStoreSchema", remedy),
+            ("spec.dataStoreUsername", remedy),
+        ];
+        refused(name, &review(&edit), &expected);
+    }
+    for name in ["", "team_a.b-C", "5c2a9e4e-0d3b-4c55-9f0a-6b1d3f0c7a11"] {
+        let edit = format!("{{spec: {{dataStoreSchema: {name:?}, dataStoreUsername: {name:?}}}}}");
+        assert!(review(&edit).is_clean(), "{name}");
+    }
+}
