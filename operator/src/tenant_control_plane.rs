@@ -32,6 +32,7 @@ pub mod difference;
 pub mod issue;
 pub mod observe;
 pub mod observed;
+pub mod ownership;
 pub mod place;
 pub mod report;
 pub mod validate;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{DeleteParams, ListParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
 use super::claim::{Claim, Credentials, Source};
 use super::observe::{self, Store, store};
+use super::ownership::Holder;
 use super::report;
 use crate::api::TenantControlPlane;
 use crate::api::condition::{ConditionType, Finding, Reason};
@@ -106,7 +108,7 @@ async fn end(tcp: &TenantControlPlane, ctx: &Context) -> Result<Progress, Error>
             return Ok(Progress::Waiting(waiting));
         }
         delete_data(tcp, &names, ctx).await?;
-        release_secret(&names, ctx).await?;
+        release_secret(tcp, &names, ctx).await?;
     }
     let failed = |source| Error::Api {
         what: "take off the finalizers",
@@ -138,25 +140,60 @@ async fn end(tcp: &TenantControlPlane, ctx: &Context) -> Result<Progress, Error>
     Ok(Progress::Done)
 }
 
+/// Whose pods the name selects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pods {
+    Ours,
+    Foreign,
+}
+
+/// A custom resource that was refused because its name is taken leaves the Deployment of that name alone.
+async fn delete_deployment(
+    tcp: &TenantControlPlane,
+    names: &Names,
+    ctx: &Context,
+) -> Result<Pods, Error> {
+    let deployments: Api<Deployment> = Api::namespaced(ctx.client.clone(), names.namespace());
+    let failed = |what| {
+        move |source| Error::Api {
+            what,
+            source: Box::new(source),
+        }
+    };
+    let found = deployments.get_opt(names.name()).await;
+    let Some(found) = found.map_err(failed("read the Deployment"))? else {
+        return Ok(Pods::Ours);
+    };
+    let selector = found.spec.as_ref().map(|spec| &spec.selector);
+    let selects_ours = selector == Some(&labels::label_selector(names.name()));
+    if !is_ours(&found.metadata, tcp, names) || !selects_ours {
+        tracing::warn!(tenant = %names, "the Deployment of that name is somebody else's and stays");
+        return Ok(Pods::Foreign);
+    }
+    // That very one, not another that took its name meanwhile.
+    let params = DeleteParams::background().preconditions(Preconditions {
+        uid: found.metadata.uid,
+        resource_version: None,
+    });
+    match deployments.delete(names.name(), &params).await {
+        Ok(_) => Ok(Pods::Ours),
+        Err(error) if retry::code(&error) == Some(404) => Ok(Pods::Ours),
+        Err(source) => Err(failed("delete the Deployment")(source)),
+    }
+}
+
+fn is_ours(metadata: &ObjectMeta, tcp: &TenantControlPlane, names: &Names) -> bool {
+    Holder::of(metadata, &tcp.uid().unwrap_or_default(), names.name()).is_ours()
+}
+
 /// Pods that still run would write behind the deletion of their data.
 async fn stop_pods(
     tcp: &TenantControlPlane,
     names: &Names,
     ctx: &Context,
 ) -> Result<Option<Finding>, Error> {
-    let deployments: Api<Deployment> = Api::namespaced(ctx.client.clone(), names.namespace());
-    match deployments
-        .delete(names.name(), &DeleteParams::background())
-        .await
-    {
-        Ok(_) => {}
-        Err(error) if retry::code(&error) == Some(404) => {}
-        Err(source) => {
-            return Err(Error::Api {
-                what: "delete the Deployment",
-                source: Box::new(source),
-            });
-        }
+    if delete_deployment(tcp, names, ctx).await? == Pods::Foreign {
+        return Ok(None);
     }
     let since = tcp
         .metadata
@@ -240,7 +277,7 @@ async fn tenancy(
     names: &Names,
     ctx: &Context,
 ) -> Result<Option<Tenancy>, Error> {
-    let credentials = credentials(names, ctx).await?;
+    let credentials = credentials(tcp, names, ctx).await?;
     let claim = Claim::of(tcp, credentials);
     let was_placed = |source| matches!(source, Source::Status | Source::Secret);
     if !was_placed(claim.schema.source) || !was_placed(claim.user.source) {
@@ -258,8 +295,12 @@ async fn tenancy(
     }))
 }
 
-async fn credentials(names: &Names, ctx: &Context) -> Result<Credentials, Error> {
-    let secret = config_secret(names, ctx).await?;
+async fn credentials(
+    tcp: &TenantControlPlane,
+    names: &Names,
+    ctx: &Context,
+) -> Result<Credentials, Error> {
+    let secret = config_secret(tcp, names, ctx).await?;
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();
     let text = |key: &str| String::from_utf8(data.get(key)?.0.clone()).ok();
     Ok(Credentials {
@@ -268,20 +309,30 @@ async fn credentials(names: &Names, ctx: &Context) -> Result<Credentials, Error>
     })
 }
 
-async fn config_secret(names: &Names, ctx: &Context) -> Result<Option<Secret>, Error> {
+/// The Secret that says where the data is, if it is the tenant's: a foreign one would say where another's is.
+async fn config_secret(
+    tcp: &TenantControlPlane,
+    names: &Names,
+    ctx: &Context,
+) -> Result<Option<Secret>, Error> {
     let secrets: Api<Secret> = Api::namespaced(ctx.client.clone(), names.namespace());
     let found = secrets
         .get_opt(&names.secret(SecretName::DataStoreConfig))
         .await;
-    found.map_err(|source| Error::Api {
+    let found = found.map_err(|source| Error::Api {
         what: "read the data store's Secret",
         source: Box::new(source),
-    })
+    })?;
+    Ok(found.filter(|secret| is_ours(&secret.metadata, tcp, names)))
 }
 
 /// Kamaji keeps the credentials by a finalizer of their own until the data is gone.
-async fn release_secret(names: &Names, ctx: &Context) -> Result<(), Error> {
-    let Some(secret) = config_secret(names, ctx).await? else {
+async fn release_secret(
+    tcp: &TenantControlPlane,
+    names: &Names,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let Some(secret) = config_secret(tcp, names, ctx).await? else {
         return Ok(());
     };
     finalizer::settle(
