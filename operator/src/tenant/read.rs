@@ -188,7 +188,7 @@ fn agent_image(agent: &KonnectivityAgent, version: &TenantVersion, ours: &str) -
     if agent.image == DEFAULT_AGENT_IMAGE || agent.image.is_empty() {
         return ours.to_owned();
     }
-    match &agent.version {
+    match agent.version.as_deref().filter(|tag| !tag.is_empty()) {
         Some(tag) => format!("{}:{tag}", repository(&agent.image)),
         None if repository(&agent.image) != agent.image => agent.image.clone(),
         None => format!("{}:v0.{}.0", agent.image, version.minor),

@@ -63,6 +63,11 @@ fn the_contracts_default_image_is_ours_and_any_other_is_literal() {
         "r.example/a:v1"
     );
     assert_eq!(
+        image(json!({ "image": "r.example/a", "version": "" })),
+        "r.example/a:v0.33.0",
+        "an empty version is none"
+    );
+    assert_eq!(
         image(json!({ "image": "r.example/a@sha256:00" })),
         "r.example/a@sha256:00"
     );
