@@ -74,7 +74,11 @@ pub(super) fn defaults() -> Defaults {
 /// A Service whose load balancer answered like this.
 pub(super) fn service(ingress: &Value) -> Service {
     let service = json!({
-        "metadata": {"name": "konnectivity-example", "namespace": "tenants"},
+        "metadata": {
+            "name": "konnectivity-example",
+            "namespace": "tenants",
+            "labels": {"kamaji.clastix.io/name": "konnectivity-example"},
+        },
         "spec": {"clusterIP": "10.200.0.7"},
         "status": {"loadBalancer": {"ingress": ingress}},
     });

@@ -10,6 +10,7 @@ use crate::names::{ConfigMapName, SecretName};
 use crate::validate::Violation;
 
 use crate::tenant_control_plane::observed::Observed;
+use crate::tenant_control_plane::ownership::Holder;
 
 /// Every mistake that was found, at least one, and the word for them in conditions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,9 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// An object without a controller is adopted; one that another controller keeps is not ours to take.
+/// What another controller keeps is not ours to take. A Secret or a `ConfigMap` that nobody controls is adopted by its
+/// name, which is long enough to be meant: somebody restored it. A Service, Deployment or budget has the bare name of
+/// the tenant, as a stranger's may have, and must carry the tenant's label too.
 pub(super) fn names_taken(
     tenant_control_plane: &TenantControlPlane,
     observed: &Observed,
@@ -38,6 +41,11 @@ pub(super) fn names_taken(
     let uid = tenant_control_plane
         .metadata
         .uid
+        .as_deref()
+        .unwrap_or_default();
+    let tenant = tenant_control_plane
+        .metadata
+        .name
         .as_deref()
         .unwrap_or_default();
     let secrets = SecretName::ALL
@@ -58,12 +66,15 @@ pub(super) fn names_taken(
         .disruption_budget
         .as_ref()
         .map(|it| ("PodDisruptionBudget", &it.metadata));
+    let named = secrets
+        .map(|secret| ("Secret", &secret.metadata))
+        .chain(config_maps.map(|config_map| ("ConfigMap", &config_map.metadata)))
+        .filter(|(_, metadata)| Holder::of(metadata, uid, tenant) != Holder::Unmarked);
     [service, deployment, budget]
         .into_iter()
         .flatten()
-        .chain(secrets.map(|secret| ("Secret", &secret.metadata)))
-        .chain(config_maps.map(|config_map| ("ConfigMap", &config_map.metadata)))
-        .filter_map(|(kind, metadata)| taken(kind, metadata, uid))
+        .chain(named)
+        .filter_map(|(kind, metadata)| taken(kind, metadata, Holder::of(metadata, uid, tenant)))
         .chain(other_pods(observed))
         .collect()
 }
@@ -83,18 +94,23 @@ fn other_pods(observed: &Observed) -> Option<Violation> {
     })
 }
 
-fn taken(kind: &str, metadata: &ObjectMeta, uid: &str) -> Option<Violation> {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let controller = owners
-        .iter()
-        .find(|owner| owner.controller == Some(true) && owner.uid != uid)?;
+fn taken(kind: &str, metadata: &ObjectMeta, holder: Holder<'_>) -> Option<Violation> {
     let name = metadata.name.as_deref().unwrap_or_default();
-    Some(Violation {
-        field: "metadata.name".to_owned(),
-        value: name.to_owned(),
-        message: format!(
+    let message = match holder {
+        Holder::Ours | Holder::Orphan => return None,
+        Holder::Unmarked => format!(
+            "is taken: {kind} {name} was made by somebody else; delete it, or give one of both another name. If it is \
+             this tenant's, label it {}={name}",
+            labels::NAME
+        ),
+        Holder::Other(controller) => format!(
             "is taken: {kind} {name} belongs to {} {}; delete it, or give one of both another name",
             controller.kind, controller.name
         ),
+    };
+    Some(Violation {
+        field: "metadata.name".to_owned(),
+        value: name.to_owned(),
+        message,
     })
 }

@@ -162,11 +162,38 @@ fn objects_of_others_are_not_taken() {
 }
 
 #[test]
+fn a_plain_service_of_that_name_is_taken_only_with_the_label() {
+    let mut observed = observed();
+    let mut service = observed.service.take().unwrap();
+    observed.service = Some(service.clone());
+    validated(&manifest(DOCUMENTED), &observed);
+
+    service.metadata.labels = None;
+    observed.service = Some(service);
+    let refused = validate(
+        &manifest(DOCUMENTED),
+        &observed,
+        &defaults(),
+        &Limits::default(),
+    )
+    .unwrap_err();
+    assert_eq!(refused.reason, Reason::NameTaken);
+    let text = refused.to_string();
+    assert!(
+        text.contains("label it kamaji.clastix.io/name=konnectivity-example"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_deployment_of_other_pods_is_not_taken() {
     let mut observed = observed();
     let deployment = |selector: serde_json::Value| {
         let object = json!({
-            "metadata": {"name": "konnectivity-example"},
+            "metadata": {
+                "name": "konnectivity-example",
+                "labels": {"kamaji.clastix.io/name": "konnectivity-example"},
+            },
             "spec": {"selector": {"matchLabels": selector}, "template": {}},
         });
         Some(serde_json::from_value(object).unwrap())
