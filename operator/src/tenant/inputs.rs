@@ -7,6 +7,8 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 
+use crate::tenant_control_plane::control_plane::TunnelImage;
+
 /// Everything the objects inside one tenant depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TenantInputs {
@@ -84,7 +86,7 @@ pub struct Addons {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agent {
     /// Image with tag or digest.
-    pub image: String,
+    pub image: TunnelImage,
     /// How many agents there are, and where.
     pub placement: Placement,
     /// Whether it uses the node's network.

@@ -8,6 +8,7 @@ use crate::api::tenant_control_plane::addons::DEFAULT_AGENT_IMAGE;
 use crate::api::tenant_control_plane::{
     AgentMode, CgroupDriver, ImageOverride, JsonPatch, Konnectivity, KonnectivityAgent,
 };
+use crate::tenant_control_plane::control_plane::TunnelImage;
 
 use super::build::core_dns;
 use super::inputs::{
@@ -184,15 +185,17 @@ fn agent(
 
 /// The contract's default image means ours, with the operator's own tag: the contract's tags do not exist for it. Any
 /// other is taken as it stands.
-fn agent_image(agent: &KonnectivityAgent, version: &TenantVersion, ours: &str) -> String {
+fn agent_image(agent: &KonnectivityAgent, version: &TenantVersion, ours: &str) -> TunnelImage {
     if agent.image == DEFAULT_AGENT_IMAGE || agent.image.is_empty() {
-        return ours.to_owned();
+        return TunnelImage::Ours(ours.to_owned());
     }
-    match agent.version.as_deref().filter(|tag| !tag.is_empty()) {
-        Some(tag) => format!("{}:{tag}", repository(&agent.image)),
-        None if repository(&agent.image) != agent.image => agent.image.clone(),
-        None => format!("{}:v0.{}.0", agent.image, version.minor),
-    }
+    TunnelImage::Literal(
+        match agent.version.as_deref().filter(|tag| !tag.is_empty()) {
+            Some(tag) => format!("{}:{tag}", repository(&agent.image)),
+            None if repository(&agent.image) != agent.image => agent.image.clone(),
+            None => format!("{}:v0.{}.0", agent.image, version.minor),
+        },
+    )
 }
 
 /// An image without tag and digest.

@@ -242,4 +242,46 @@ impl TunnelImage {
             Self::Ours(image) | Self::Literal(image) => image,
         }
     }
+
+    /// Whether the program knows the flags by which servers are counted through Leases: ours does, another when its tag
+    /// says so, and one whose tag says nothing when the tenant's version does.
+    pub fn counts_leases(&self, tenant_minor: u64) -> bool {
+        match self {
+            Self::Ours(_) => true,
+            Self::Literal(image) => release(image).unwrap_or(tenant_minor) >= FIRST_LEASES,
+        }
+    }
+}
+
+/// The reference counts servers by Leases from its release v0.31 on, which goes with Kubernetes v1.31.
+const FIRST_LEASES: u64 = 31;
+
+/// The N of a tag `v0.N.P`.
+fn release(image: &str) -> Option<u64> {
+    let image = image.split_once('@').map_or(image, |(image, _)| image);
+    let (_, tag) = image.rsplit_once(':')?;
+    let numbers = tag.trim_start_matches('v').strip_prefix("0.")?;
+    numbers.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lease_flags_follow_the_program_and_not_the_tenant() {
+        for (image, minor, known) in [
+            ("r.example/a:v0.28.6", 33, false),
+            ("r.example/a:v0.30.9-fips", 33, false),
+            ("r.example:5000/a:v0.31.0", 30, true),
+            ("r.example/a:0.34.1@sha256:00", 30, true),
+            ("r.example/a:stable", 31, true),
+            ("r.example:5000/a", 30, false),
+            ("r.example/a@sha256:00", 30, false),
+        ] {
+            let literal = TunnelImage::Literal(image.to_owned());
+            assert_eq!(literal.counts_leases(minor), known, "{image}");
+        }
+        assert!(TunnelImage::Ours("r.example/w:v0.1.0".to_owned()).counts_leases(30));
+    }
 }

@@ -1,13 +1,10 @@
 //! The command line of konnectivity-agent.
 //!
-//! Only flags that the reference's agent of the same minor knows, so that any image of it starts from this line too.
+//! Only flags that the reference's agent of the image's release knows, so that any image of it starts from this line too.
 //! A flag of the user replaces ours of the same name, in its place.
 
 use super::tunnel_agent::{ADMIN_PORT, HEALTH_PORT, TOKEN, TOKEN_DIRECTORY};
 use crate::tenant::inputs::{Agent, Family, TenantInputs};
-
-/// The reference counts servers by Leases from the release that goes with this minor on.
-const FIRST_LEASES: u64 = 31;
 
 /// The arguments, ours first, then those only the user gave.
 pub(super) fn render(inputs: &TenantInputs, agent: &Agent) -> Vec<String> {
@@ -48,7 +45,7 @@ fn managed(inputs: &TenantInputs, agent: &Agent) -> Vec<(&'static str, String)> 
         ),
         ("keepalive-time", "1m0s".to_owned()),
     ];
-    if inputs.version.minor >= FIRST_LEASES {
+    if agent.image.counts_leases(inputs.version.minor) {
         flags.push(("count-server-leases", "true".to_owned()));
     }
     let written = flags

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use crate::tenant::inputs::{
     Addons, Agent, HostPort, Kubelet, Network, Placement, PodNetwork, TenantInputs, TenantVersion,
 };
+use crate::tenant_control_plane::control_plane::TunnelImage;
 
 /// A tenant of the documents' manifest, with an agent on every node.
 pub(crate) fn inputs(minor: u64) -> TenantInputs {
@@ -29,7 +30,7 @@ pub(crate) fn inputs(minor: u64) -> TenantInputs {
         registry: "registry.k8s.io".to_owned(),
         addons: Addons {
             konnectivity: Some(Agent {
-                image: "example.com/konnectivity-agent:1".to_owned(),
+                image: TunnelImage::Ours("example.com/konnectivity-agent:1".to_owned()),
                 placement: Placement::EveryNode,
                 network: PodNetwork::Cluster,
                 tolerations: vec![Toleration {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::fixtures::inputs;
 use super::*;
 use crate::tenant::inputs::{Addons, Agent, Placement, PodNetwork};
+use crate::tenant_control_plane::control_plane::TunnelImage;
 
 fn with_agent(change: impl FnOnce(&mut Agent)) -> TenantInputs {
     let mut inputs = inputs(33);
@@ -77,7 +78,22 @@ fn the_oldest_minor_gets_only_what_it_knows() {
     assert_eq!(config.get("proxy"), None);
     let pod = find(&objects, "DaemonSet", "konnectivity-agent");
     let args = &pod["spec"]["template"]["spec"]["containers"][0]["args"];
-    assert!(!args.to_string().contains("count-server-leases"), "{args}");
+    assert!(
+        args.to_string().contains("count-server-leases"),
+        "our server publishes Leases whatever the tenant's version is: {args}"
+    );
+    let literal = |image: &str| {
+        let mut inputs = inputs(30);
+        let agent = inputs.addons.konnectivity.as_mut().unwrap();
+        agent.image = TunnelImage::Literal(image.to_owned());
+        let built = super::objects(&inputs).unwrap();
+        let pod = find(&built, "DaemonSet", "konnectivity-agent");
+        pod["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    };
+    let args = literal("r.example/a:v0.30.3");
+    assert!(!args.contains("count-server-leases"), "{args}");
+    let args = literal("r.example/a:v0.31.0");
+    assert!(args.contains("count-server-leases"), "{args}");
 }
 
 #[test]

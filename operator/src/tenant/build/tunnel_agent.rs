@@ -169,7 +169,7 @@ fn token() -> Volume {
 fn container(inputs: &TenantInputs, agent: &Agent) -> Container {
     Container {
         name: NAME.to_owned(),
-        image: Some(agent.image.clone()),
+        image: Some(agent.image.reference().to_owned()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["/proxy-agent".to_owned()]),
         args: Some(agent_args::render(inputs, agent)),

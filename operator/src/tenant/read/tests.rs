@@ -34,7 +34,7 @@ fn agent_of(spec: &serde_json::Value) -> Agent {
 fn the_documents_manifest_means_our_agent_on_every_node() {
     let inputs = read(&tcp(&json!({})), "CA", OURS).unwrap();
     let agent = inputs.addons.konnectivity.unwrap();
-    assert_eq!(agent.image, OURS);
+    assert_eq!(agent.image.reference(), OURS);
     assert_eq!(agent.placement, Placement::EveryNode);
     assert_eq!(agent.server.to_string(), "192.0.2.10:8132");
     assert_eq!(inputs.network.dns_addresses, ["10.96.0.10"]);
@@ -45,7 +45,10 @@ fn the_documents_manifest_means_our_agent_on_every_node() {
 #[test]
 fn the_contracts_default_image_is_ours_and_any_other_is_literal() {
     let image = |agent: serde_json::Value| {
-        agent_of(&json!({ "addons": { "konnectivity": { "agent": agent } } })).image
+        agent_of(&json!({ "addons": { "konnectivity": { "agent": agent } } }))
+            .image
+            .reference()
+            .to_owned()
     };
     assert_eq!(image(json!({ "image": DEFAULT_AGENT_IMAGE })), OURS);
     let tagged = image(json!({ "image": DEFAULT_AGENT_IMAGE, "version": "0.2.0" }));

@@ -29,8 +29,6 @@ pub const AGENT_ACCOUNT: &str = "konnectivity-agent";
 /// Audience of agents' tokens.
 pub const AUDIENCE: &str = "system:konnectivity-server";
 
-/// The reference counts servers by Leases from the release that goes with this minor on.
-const FIRST_LEASES: u32 = 31;
 /// How long the server waits for its frontends to leave; less than the pod's grace period.
 const DRAIN: &str = "30s";
 /// Name of the environment variable with the pod's UID.
@@ -98,7 +96,10 @@ fn flags(control_plane: &ControlPlane, tunnel: &Tunnel) -> Vec<Argument> {
         ("uds-name", SOCKET.to_owned()),
     ];
     let ours = matches!(tunnel.image, TunnelImage::Ours(_));
-    if ours || control_plane.version.minor() >= FIRST_LEASES {
+    if tunnel
+        .image
+        .counts_leases(control_plane.version.minor().into())
+    {
         flags.push(("enable-lease-controller", "true".to_owned()));
     }
     if ours {
