@@ -144,8 +144,6 @@ pub enum Reason {
     EgressUnstated,
     /// Part of the spec repeats another part, or does nothing beside it.
     Redundant,
-    /// What is there already stays as it was.
-    HalfCarriedOut,
 }
 
 impl Reason {
@@ -186,7 +184,6 @@ impl Reason {
             Self::NotActedOn => "NotActedOn",
             Self::EgressUnstated => "EgressUnstated",
             Self::Redundant => "Redundant",
-            Self::HalfCarriedOut => "HalfCarriedOut",
         }
     }
 }

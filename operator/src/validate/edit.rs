@@ -3,8 +3,9 @@
 //! In: an object, what it was before, and what its status says is installed. Out: what breaks a
 //! rule. The status counts more than the old spec: two quick edits must not skip a minor version.
 
+use ipnet::IpNet;
+
 use super::Review;
-use crate::api::Reason;
 use crate::api::TenantControlPlane;
 use crate::api::tenant_control_plane::{ServiceType, TenantControlPlaneSpec};
 use crate::version::{Step, Version};
@@ -19,8 +20,8 @@ pub(super) fn review(
     store(&object.spec, serving, review);
     if let Some(before) = before {
         fixed(&object.spec, &before.spec, review);
-        ranges(&object.spec, &before.spec, review);
     }
+    ranges(&object.spec, serving, review);
 }
 
 /// The version that serves, or else the one that was asked for.
@@ -143,35 +144,65 @@ fn fixed(spec: &TenantControlPlaneSpec, before: &TenantControlPlaneSpec, review:
     }
 }
 
-/// The first Service range gives the Service `kubernetes` its address, which is in certificates and
-/// in every pod; a second range may come and go.
-fn ranges(spec: &TenantControlPlaneSpec, before: &TenantControlPlaneSpec, review: &mut Review) {
-    let first = |ranges: Vec<&str>| ranges.first().map(|range| (*range).to_owned());
-    let (old, new) = (&before.network_profile, &spec.network_profile);
-    let (old_first, new_first) = (first(old.service_ranges()), first(new.service_ranges()));
-    if old_first != new_first {
+/// The first Service range gives the Service `kubernetes` its address, which is in certificates and in every pod; a
+/// second range may come and go. Nodes that are there keep the pod range they were given.
+fn ranges(spec: &TenantControlPlaneSpec, serving: &TenantControlPlane, review: &mut Review) {
+    let (old, new) = (&serving.spec.network_profile, &spec.network_profile);
+    let effective = serving.status.as_ref();
+    let effective = effective.and_then(|status| status.effective.as_ref());
+    let (services, pods) = effective
+        .map(|held| (held.service_cidrs.as_slice(), held.pod_cidrs.as_slice()))
+        .unwrap_or_default();
+    let (held, wanted) = (
+        in_force(services, old.service_ranges()),
+        new.service_ranges(),
+    );
+    if let (Some(held), wanted) = (held.first(), wanted.first().copied().unwrap_or_default())
+        && !same_range(held, wanted)
+    {
         let message = format!(
-            "the first Service range cannot change: Services keep their addresses; put {:?} back",
-            old_first.unwrap_or_default()
+            "the first Service range cannot change: Services keep their addresses; put {held:?} back"
         );
         let field = if new.service_cidrs.is_empty() {
             "serviceCidr"
         } else {
             "serviceCidrs[0]"
         };
-        review.refuse(
-            format!("spec.networkProfile.{field}"),
-            new_first.unwrap_or_default(),
-            message,
-        );
+        review.refuse(format!("spec.networkProfile.{field}"), wanted, message);
     }
-    if old.pod_ranges() != new.pod_ranges() {
-        let message =
-            "nodes that are there keep their former pod range; replace them to move all pods";
-        review.warn(
-            Reason::HalfCarriedOut,
-            "spec.networkProfile.podCidrs",
-            message,
+    let (held, wanted) = (in_force(pods, old.pod_ranges()), new.pod_ranges());
+    // A second family may come and go: nodes that are there do without it.
+    let moved = held
+        .iter()
+        .zip(&wanted)
+        .find(|(held, wanted)| !same_range(held, wanted));
+    if let Some((held, wanted)) = moved {
+        let message = format!(
+            "could only be half carried out: nodes that are there keep their pod range; put {held:?} back"
         );
+        let field = if new.pod_cidrs.is_empty() {
+            "podCidr"
+        } else {
+            "podCidrs"
+        };
+        review.refuse(format!("spec.networkProfile.{field}"), wanted, message);
+    }
+}
+
+/// What status says is in force, or else what was asked for.
+fn in_force<'a>(effective: &'a [String], asked: Vec<&'a str>) -> Vec<&'a str> {
+    if effective.is_empty() {
+        asked
+    } else {
+        effective.iter().map(String::as_str).collect()
+    }
+}
+
+/// Whether two texts mean one range. What is no range is told elsewhere.
+fn same_range(one: &str, other: &str) -> bool {
+    let read = |text: &str| text.parse::<IpNet>().map(|range| range.trunc());
+    match (read(one), read(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
     }
 }

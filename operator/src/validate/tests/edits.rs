@@ -1,7 +1,6 @@
 //! Edits that cannot be, or not in one step.
 
 use super::{Limits, Review, control_plane, refused, tenant_control_plane};
-use crate::api::Reason;
 
 fn edit(before: &str, after: &str) -> Review {
     tenant_control_plane(
@@ -120,10 +119,44 @@ fn the_same_ranges_in_the_newer_field_are_no_change() {
     let dual = "{spec: {networkProfile: {serviceCidrs: [10.96.0.0/16, 'fd00:1::/112'], podCidrs: [10.244.0.0/16, 'fd00:2::/56']}}}";
     assert!(edit("{}", dual).is_clean(), "a second family may come");
     assert!(edit(dual, "{}").is_clean(), "and go");
-    let pods = edit("{}", "{spec: {networkProfile: {podCidr: 10.1.0.0/16}}}");
-    assert_eq!(
-        pods.warnings.first().map(|warning| warning.reason),
-        Some(Reason::HalfCarriedOut)
+}
+
+#[test]
+fn what_could_only_be_half_carried_out_is_refused() {
+    for (after, field) in [
+        ("podCidr: 10.1.0.0/16", "spec.networkProfile.podCidr"),
+        ("podCidrs: [10.1.0.0/16]", "spec.networkProfile.podCidrs"),
+    ] {
+        let after = format!("{{spec: {{networkProfile: {{{after}}}}}}}");
+        refused(
+            &after,
+            &edit("{}", &after),
+            &[(field, "put \"10.244.0.0/16\" back")],
+        );
+    }
+}
+
+/// The reconciler has no former object: what it came to stands in the status.
+#[test]
+fn what_is_in_force_stays_without_the_webhook_too() {
+    let effective =
+        "status: {effective: {serviceCidrs: [10.100.0.0/16], podCidrs: [10.200.0.0/16]}}";
+    let profile = "serviceCidr: 10.100.0.0/16, podCidr: 10.200.0.0/16";
+    let alone = |profile: &str| {
+        let object = format!("{{{effective}, spec: {{networkProfile: {{{profile}}}}}}}");
+        tenant_control_plane(&control_plane(&[&object]), None, &Limits::default())
+    };
+    assert!(alone(profile).is_clean(), "{}", alone(profile).explain());
+    refused(
+        "other ranges",
+        &alone(""),
+        &[
+            (
+                "spec.networkProfile.serviceCidr",
+                "put \"10.100.0.0/16\" back",
+            ),
+            ("spec.networkProfile.podCidr", "put \"10.200.0.0/16\" back"),
+        ],
     );
 }
 
