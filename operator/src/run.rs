@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::data_store::connections::Connections;
 use crate::lease::{Holder, LeaseError};
 use crate::metrics::Metrics;
-use crate::tenant::{self, Tenants};
+use crate::tenant::{self, Probing, Tenants};
 use crate::webhook_server::{self, Current, certificate};
 use crate::{admission, crd_install};
 
@@ -245,6 +245,7 @@ async fn work(
         recorder,
         agent_image: settings.defaults.images.konnectivity_agent.clone(),
         reach: settings.reach,
+        probing: Probing::default(),
     };
     tokio::join!(
         watches::tenant_control_planes(&context, tenants_writer, shutdown.clone()),

@@ -10,6 +10,7 @@
 //! ```
 //!
 //! (Step 3, certificates, is the management side's.) A task starts to work when the control plane has a ready pod.
+//! It asks its tenant now and then whether it is there (`liveness`), for a connection that was cut in silence says nothing.
 //! It owns everything about its tenant, so a tenant that hangs delays neither another nor its own management half.
 
 use std::collections::BTreeMap;
@@ -28,14 +29,17 @@ use tracing::Instrument as _;
 use crate::api::TenantControlPlane;
 
 pub use connect::Reach;
+pub use liveness::Probing;
 
 pub mod apply;
 pub mod build;
 pub mod call;
 pub mod connect;
+pub mod dial;
 pub mod evidence;
 pub mod health;
 pub mod inputs;
+pub mod liveness;
 pub mod object;
 pub mod observe;
 pub mod pass;
@@ -57,6 +61,8 @@ pub struct Tenants {
     pub agent_image: String,
     /// From where tenants are dialled.
     pub reach: Reach,
+    /// How they are asked whether they are there.
+    pub probing: Probing,
 }
 
 impl std::fmt::Debug for Tenants {

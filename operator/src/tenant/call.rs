@@ -10,8 +10,8 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody answered in time.
-    #[error("no answer within {} s", LIMIT.as_secs())]
-    TimedOut,
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
     /// Nobody answered, or with something that does not read.
     #[error("{}", Chain(.0))]
     Failed(Box<kube::Error>),
@@ -25,7 +25,7 @@ impl CallError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::TimedOut => None,
+            Self::TimedOut(_) => None,
         }
     }
 }
@@ -34,9 +34,17 @@ impl CallError {
 pub async fn call<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, CallError> {
-    match tokio::time::timeout(LIMIT, request).await {
+    call_within(LIMIT, request).await
+}
+
+/// The same, for as long as is said.
+pub async fn call_within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(limit, request).await {
         Ok(answer) => answer.map_err(|error| CallError::Failed(Box::new(error))),
-        Err(_) => Err(CallError::TimedOut),
+        Err(_) => Err(CallError::TimedOut(limit)),
     }
 }
 

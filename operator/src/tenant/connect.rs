@@ -4,13 +4,12 @@
 //! work for it, and expects the certificate of `<name>.<namespace>.svc`. Run outside the management cluster, it dials
 //! the endpoint ([`Reach`]).
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, ResourceExt};
 
 use super::call::{CallError, call};
+use super::dial::{self, DialError};
 use super::inputs::HostPort;
 use super::object::checksum;
 use crate::api::TenantControlPlane;
@@ -26,9 +25,6 @@ pub enum Reach {
     /// From anywhere: the endpoint that nodes use.
     Endpoint,
 }
-
-/// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why there is no way into the tenant yet.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +60,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         source: http::uri::InvalidUri,
     },
-    /// The credentials do not make a client.
-    #[error("the tenant's credentials cannot be used")]
-    Client(#[source] Box<kube::Error>),
+    /// Address and credentials do not make a client.
+    #[error(transparent)]
+    Client(#[from] DialError),
 }
 
 /// What the management cluster holds about a tenant's access.
@@ -111,9 +107,7 @@ impl Access {
             source,
         })?;
         config.tls_server_name.clone_from(&self.server_name);
-        config.connect_timeout = Some(CONNECT);
-        config.proxy_url = None;
-        Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+        Ok(dial::client(config)?)
     }
 }
 

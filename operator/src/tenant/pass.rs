@@ -88,6 +88,18 @@ pub enum PassError {
     Apply(#[from] ApplyError),
 }
 
+impl PassError {
+    /// Whether nobody answered, which is something else than an answer that refuses.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Unreachable(source) | Self::Apply(ApplyError { source, .. }) => {
+                source.code().is_none()
+            }
+            Self::Connect(_) | Self::Read(_) | Self::Build(_) => false,
+        }
+    }
+}
+
 /// A pass that came to its end.
 #[derive(Debug)]
 pub struct Done {
@@ -226,7 +238,7 @@ pub fn stopped(tcp: &TenantControlPlane, error: &PassError) -> Report {
     let service = format!("{}/{}", tcp.namespace().unwrap_or_default(), tcp.name_any());
     let chain = Chain(error);
     let finding = match error {
-        PassError::Unreachable(source) if source.code().is_none() => Finding::no(
+        PassError::Unreachable(_) if error.is_silence() => Finding::no(
             TenantBootstrapped,
             Reason::TenantUnreachable,
             format!(
@@ -234,7 +246,7 @@ pub fn stopped(tcp: &TenantControlPlane, error: &PassError) -> Report {
                  kube-apiserver container logs"
             ),
         ),
-        PassError::Apply(ApplyError { source, .. }) if source.code().is_none() => Finding::no(
+        PassError::Apply(_) if error.is_silence() => Finding::no(
             TenantBootstrapped,
             Reason::TenantUnreachable,
             format!("{chain}. Check the health of the control plane behind Service {service}"),

@@ -1,7 +1,8 @@
 //! The task of one tenant: passes over it, one after the other, for as long as its custom resource exists.
 //!
 //! It owns the client and the watches of that tenant and shares nothing with other tenants, so one that hangs delays
-//! nobody. Three things wake it: the custom resource, an object inside the tenant, the clock.
+//! nobody. Four things wake it: the custom resource, an object inside the tenant, an answer or a silence that nobody
+//! expected, the clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::Tenants;
 use super::call::Chain;
 use super::connect::{self, Access};
 use super::evidence::refusals::Refusals;
+use super::liveness::{self, Belief, Probing};
 use super::pass::{self, Gate, PassError, Visit};
 use super::report;
 use super::watch::{Changes, changes};
@@ -33,8 +35,10 @@ const LONGEST: Duration = Duration::from_mins(1);
 struct Session {
     fingerprint: String,
     client: Client,
+    /// Empty until the tenant has answered.
     changes: Changes,
     refusals: Refusals,
+    belief: Belief,
 }
 
 /// Looks after one tenant until the sender of `wishes` is dropped.
@@ -54,9 +58,13 @@ pub(super) async fn follow(
             failures = failures.saturating_add(1);
             pause(failures)
         };
+        let asked = session
+            .as_ref()
+            .map(|open| (open.client.clone(), open.belief));
         tokio::select! {
             changed = wishes.changed() => if changed.is_err() { return; },
             () = touched(&mut session) => {},
+            () = surprised(asked, tenants.probing) => session = None,
             () = sleep(again) => {},
         }
     }
@@ -80,7 +88,7 @@ async fn pass(
             *session = None;
             (pass::absent(gate), Ok(LONGEST))
         }
-        Gate::Open => match visit(tcp, session, tenants).await {
+        Gate::Open => match Box::pin(visit(tcp, session, tenants)).await {
             Ok(done) => (done.report, Ok(done.again)),
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "tenant not reconciled");
@@ -102,6 +110,31 @@ async fn visit(
 ) -> Result<pass::Done, PassError> {
     let access = connect::access(&tenants.client, tenants.reach, tcp).await?;
     let open = enter(&access, session).await?;
+    let trusted = open.belief == Belief::Answers;
+    match attempt(tcp, &access, open, tenants).await {
+        // Connections that a firewall forgot say nothing of the tenant: it is asked once more, on new ones.
+        Err(error) if trusted && error.is_silence() => {
+            *session = None;
+            let open = enter(&access, session).await?;
+            attempt(tcp, &access, open, tenants).await
+        }
+        ended => ended,
+    }
+}
+
+/// One visit on one session. Nobody is listed or watched who has not answered a small question first.
+async fn attempt(
+    tcp: &TenantControlPlane,
+    access: &Access,
+    open: &mut Session,
+    tenants: &Tenants,
+) -> Result<pass::Done, PassError> {
+    if open.belief == Belief::Silent {
+        let answer = liveness::ask(&open.client, tenants.probing.limit).await;
+        answer.map_err(PassError::Unreachable)?;
+        open.belief = Belief::Answers;
+        open.changes = changes(&open.client);
+    }
     let client = open.client.clone();
     let visit = Visit {
         tcp,
@@ -109,10 +142,15 @@ async fn visit(
         agent_image: &tenants.agent_image,
         refusals: &mut open.refusals,
     };
-    pass::converge(visit, &client, &tenants.client).await
+    let done = pass::converge(visit, &client, &tenants.client).await;
+    if done.as_ref().is_err_and(PassError::is_silence) {
+        open.belief = Belief::Silent;
+        open.changes.clear();
+    }
+    done
 }
 
-/// The session for these credentials: the one we have, or a new one with a new client and new watches.
+/// The session for these credentials: the one we have, or a new one with a new client.
 async fn enter<'a>(
     access: &Access,
     session: &'a mut Option<Session>,
@@ -126,9 +164,10 @@ async fn enter<'a>(
         let client = access.client().await?;
         return Ok(session.insert(Session {
             fingerprint,
-            changes: changes(&client),
             client,
+            changes: Changes::new(),
             refusals: Refusals::default(),
+            belief: Belief::Silent,
         }));
     }
     Ok(session
@@ -146,6 +185,27 @@ async fn touched(session: &mut Option<Session>) {
     }
     sleep(SETTLE).await;
     while let Some(Some(())) = changes.next().now_or_never() {}
+}
+
+/// Waits until the tenant answers although it was silent, or the other way round.
+async fn surprised(asked: Option<(Client, Belief)>, probing: Probing) {
+    let Some((client, belief)) = asked else {
+        return std::future::pending().await;
+    };
+    let probe = || {
+        let client = client.clone();
+        async move {
+            match liveness::ask(&client, probing.limit).await {
+                Ok(()) => Belief::Answers,
+                Err(_) => Belief::Silent,
+            }
+        }
+    };
+    liveness::contradicted(probing, belief, rand::random, probe).await;
+    tracing::info!(
+        ?belief,
+        "no longer so: connections and watches are made anew"
+    );
 }
 
 fn pause(failures: u32) -> Duration {

@@ -4,6 +4,7 @@ pub(crate) mod built;
 pub(crate) mod helm;
 pub(crate) mod https;
 pub(crate) mod kube_api;
+pub(crate) mod link;
 pub(crate) mod management;
 pub(crate) mod pod;
 pub(crate) mod secure_etcd;

@@ -37,7 +37,7 @@ fn a_tenant_is_looked_into_when_a_pod_serves_it() {
 fn a_tenant_that_hangs_is_named_with_the_remedy() {
     let report = stopped(
         &tcp(&json!({})),
-        &PassError::Unreachable(CallError::TimedOut),
+        &PassError::Unreachable(CallError::TimedOut(super::super::call::LIMIT)),
     );
     let finding = report
         .findings

@@ -15,7 +15,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
 use operator::api::condition::{ConditionType, find};
 use operator::api::{TenantControlPlane, schema};
-use operator::tenant::{Reach, Tenants, run};
+use operator::tenant::{Probing, Reach, Tenants, run};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -23,8 +23,14 @@ use tokio::time::timeout;
 
 use super::AGENT_IMAGE;
 use crate::support::kube_api::KubeApi;
+use crate::support::link::Link;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Quicker than a person would wait for in a test.
+const PROBING: Probing = Probing {
+    every: Duration::from_millis(500),
+    limit: Duration::from_secs(2),
+};
 /// What a person may have to wait for an agent that was deleted by hand.
 const BACK: Duration = Duration::from_secs(5);
 
@@ -42,6 +48,7 @@ async fn the_controller_brings_tenants_up_and_keeps_them_so() {
         recorder: Recorder::new(client.clone(), Reporter::from("warren-operator")),
         agent_image: AGENT_IMAGE.to_owned(),
         reach: Reach::Endpoint,
+        probing: PROBING,
     };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move { run(tenants, async move { stopped.notified().await }).await });
@@ -50,11 +57,14 @@ async fn the_controller_brings_tenants_up_and_keeps_them_so() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_port = silent.local_addr().unwrap().port();
     create(&client, &server, "hung", silent_port).await;
-    create(&client, &server, "alpha", server.port()).await;
+    let link = Link::to(server.port()).await;
+    create(&client, &server, "alpha", link.port()).await;
 
     comes_up(&client).await;
     an_agent_deleted_by_hand_is_back(&client).await;
     an_idle_tenant_costs_no_write(&client).await;
+    connections_cut_in_silence_are_made_anew(&client, &link).await;
+    a_silent_tenant_is_named_until_it_answers(&client, &link).await;
     the_mode_follows_the_spec(&client).await;
     the_addon_goes_with_everything(&client).await;
     condition_becomes(
@@ -193,6 +203,31 @@ async fn an_agent_deleted_by_hand_is_back(client: &Client) {
         .await
         .expect("the agent is not back in time")
         .unwrap();
+}
+
+/// The connections that were open lead nowhere any more, and nobody says so. New ones would work.
+async fn connections_cut_in_silence_are_made_anew(client: &Client, link: &Link) {
+    let opened = link.opened();
+    link.cut();
+    link.opened_after(opened).await;
+    // The watches came with them.
+    an_agent_deleted_by_hand_is_back(client).await;
+    condition_becomes(
+        client,
+        "alpha",
+        ConditionType::TenantBootstrapped,
+        "AsExpected",
+    )
+    .await;
+}
+
+async fn a_silent_tenant_is_named_until_it_answers(client: &Client, link: &Link) {
+    let kind = ConditionType::TenantBootstrapped;
+    link.block();
+    condition_becomes(client, "alpha", kind, "TenantUnreachable").await;
+    link.unblock();
+    condition_becomes(client, "alpha", kind, "AsExpected").await;
+    an_agent_deleted_by_hand_is_back(client).await;
 }
 
 /// The API server's own count of requests with one of these verbs for one of these resources.
