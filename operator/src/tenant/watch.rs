@@ -1,7 +1,7 @@
 //! What wakes a tenant's task: somebody touched an object of ours in there.
 //!
-//! Metadata only, selected by our label: a change is all we need to know of, the next pass reads what it is. The
-//! kinds are those whose loss hurts at once; the rest is found by the pass that comes anyway.
+//! Metadata only, selected by our label: a change is all we need to know of, the next pass reads what it is. Nothing is
+//! kept, and every kind is a stream on the one connection to the tenant, so a watch costs little more than its buffer.
 
 use std::pin::Pin;
 
@@ -13,15 +13,12 @@ use kube::{Api, Client};
 
 use super::observe::{kinds, selector};
 
-/// How many of [`kinds`] are watched, from the first: each costs a connection.
-const WATCHED: usize = 5;
-
 /// One item per change in the tenant.
 pub(super) type Changes = SelectAll<Pin<Box<dyn Stream<Item = ()> + Send>>>;
 
 /// Starts watching. Failures are retried with growing delay; the stream does not end.
 pub(super) fn changes(tenant: &Client) -> Changes {
-    let watches = kinds().into_iter().take(WATCHED).map(|resource| {
+    let watches = kinds().into_iter().map(|resource| {
         let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(tenant.clone(), &resource);
         let config = watcher::Config::default().labels(&selector());
         let events = watcher(api, config).default_backoff();

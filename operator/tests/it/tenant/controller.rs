@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersion};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
@@ -62,6 +63,7 @@ async fn the_controller_brings_tenants_up_and_keeps_them_so() {
 
     comes_up(&client).await;
     an_agent_deleted_by_hand_is_back(&client).await;
+    grants_and_services_deleted_by_hand_are_back(&client).await;
     an_idle_tenant_costs_no_write(&client).await;
     connections_cut_in_silence_are_made_anew(&client, &link).await;
     a_silent_tenant_is_named_until_it_answers(&client, &link).await;
@@ -123,7 +125,7 @@ async fn create(client: &Client, server: &KubeApi, name: &str, port: u16) {
             .await
             .unwrap();
     }
-    let mut tcp = super::tenant(&json!({ "konnectivity": {} }));
+    let mut tcp = super::tenant(&json!({ "konnectivity": {}, "coreDNS": {} }));
     tcp.metadata.name = Some(name.to_owned());
     tcp.status = None;
     tcps(client)
@@ -203,6 +205,36 @@ async fn an_agent_deleted_by_hand_is_back(client: &Client) {
         .await
         .expect("the agent is not back in time")
         .unwrap();
+}
+
+/// What nodes, administrators and the tunnel stand on comes back by its watch, whatever its kind.
+async fn grants_and_services_deleted_by_hand_are_back(client: &Client) {
+    let grants = "rbac.authorization.k8s.io/v1";
+    let system = Some("kube-system");
+    for (version, kind, namespace, name) in [
+        (grants, "ClusterRole", None, "kubeadm:get-nodes"),
+        (grants, "ClusterRoleBinding", None, "kubeadm:cluster-admins"),
+        (grants, "Role", system, "kubeadm:kubelet-config"),
+        (grants, "RoleBinding", system, "kubeadm:kubelet-config"),
+        ("v1", "ConfigMap", system, "kubelet-config"),
+        ("v1", "ServiceAccount", system, "konnectivity-agent"),
+        ("v1", "Service", system, "kube-dns"),
+    ] {
+        let kind = version.parse::<GroupVersion>().unwrap().with_kind(kind);
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let before = api.get_metadata(name).await.unwrap().metadata.uid;
+        api.delete(name, &DeleteParams::background()).await.unwrap();
+        let is_back =
+            |found: Option<&DynamicObject>| found.is_some_and(|found| found.metadata.uid != before);
+        timeout(BACK, await_condition(api, name, is_back))
+            .await
+            .unwrap_or_else(|_| panic!("{} {name} is not back in time", kind.kind))
+            .unwrap();
+    }
 }
 
 /// The connections that were open lead nowhere any more, and nobody says so. New ones would work.
