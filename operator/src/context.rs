@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
 use crate::api::{DataStore, TenantControlPlane};
 use crate::args::Settings;
 use crate::backoff::Failures;
 use crate::data_store::connections::Connections;
+use crate::events::Events;
 use crate::metrics::Metrics;
 
 /// As whom the operator writes.
@@ -24,7 +24,7 @@ pub struct Context {
     /// What the program was told.
     pub settings: Arc<Settings>,
     /// Events about objects.
-    pub recorder: Recorder,
+    pub events: Events,
     /// Series for Prometheus.
     pub metrics: Arc<Metrics>,
     /// Failures in a row, for the delay before the next try.

@@ -28,6 +28,7 @@ pub mod context;
 pub mod crd_install;
 pub mod data_store;
 pub mod etcd;
+pub mod events;
 pub mod finalizer;
 pub mod labels;
 pub mod lease;

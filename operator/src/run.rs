@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use jiff::Timestamp;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector;
 use kube::{Client, Config};
 
@@ -22,6 +22,7 @@ use crate::args::{Admission, Certificate, Settings};
 use crate::backoff::Failures;
 use crate::context::Context;
 use crate::data_store::connections::Connections;
+use crate::events::Events;
 use crate::lease::{Holder, LeaseError};
 use crate::metrics::Metrics;
 use crate::tenant::{self, Probing, Tenants};
@@ -226,13 +227,13 @@ async fn work(
         controller: "warren-operator".to_owned(),
         instance: Some(settings.pod_name.clone()),
     };
-    let recorder = Recorder::new(client.clone(), reporter);
+    let events = Events::new(client.clone(), reporter);
     let (tenants, tenants_writer) = reflector::store();
     let (data_stores, data_stores_writer) = reflector::store();
     let context = Arc::new(Context {
         client: client.clone(),
         settings: Arc::new(settings.clone()),
-        recorder: recorder.clone(),
+        events: events.clone(),
         metrics,
         failures: Arc::new(Failures::default()),
         connections: Arc::new(Connections::default()),
@@ -242,7 +243,7 @@ async fn work(
     });
     let inside = Tenants {
         client,
-        recorder,
+        events,
         agent_image: settings.defaults.images.konnectivity_agent.clone(),
         reach: settings.reach,
         probing: Probing::default(),

@@ -18,7 +18,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use kube::runtime::events::Recorder;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watching};
 use kube::{Api, Client, ResourceExt as _};
@@ -27,6 +26,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::api::TenantControlPlane;
+use crate::events::Events;
 
 pub use connect::Reach;
 pub use liveness::Probing;
@@ -56,7 +56,7 @@ pub struct Tenants {
     /// The management cluster.
     pub client: Client,
     /// Tells users of what changed.
-    pub recorder: Recorder,
+    pub events: Events,
     /// Our agent's image, with tag or digest.
     pub agent_image: String,
     /// From where tenants are dialled.

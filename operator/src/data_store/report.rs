@@ -62,11 +62,11 @@ async fn tell(store: &DataStore, probe: &Probe, reason: String, ctx: &Context) {
             EventType::Warning
         },
         reason,
-        note: Some(describe(store, probe).chars().take(1000).collect()),
+        note: Some(describe(store, probe)),
         action: "Probe".to_owned(),
         secondary: None,
     };
-    if let Err(error) = ctx.recorder.publish(&event, &store.object_ref(&())).await {
+    if let Err(error) = ctx.events.publish(event, &store.object_ref(&())).await {
         tracing::debug!(
             error = crate::telemetry::chain(&error),
             "an Event was not written"

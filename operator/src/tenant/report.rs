@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::api::tenant_control_plane_status::{
     PhaseStatus,
 };
 use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
+use crate::events::Events;
 
 /// As whom the status is written.
 pub const MANAGER: &str = "warren-tenant";
@@ -201,7 +202,7 @@ pub fn had_tunnel(tcp: &TenantControlPlane) -> bool {
 /// Writes our part of the status, unless it is there already, and tells of what is news.
 pub async fn write(
     management: &Client,
-    recorder: &Recorder,
+    events: &Events,
     tcp: &TenantControlPlane,
     report: &Report,
 ) -> Result<(), CallError> {
@@ -224,23 +225,23 @@ pub async fn write(
         answer => answer?,
     };
     for finding in news {
-        tell(recorder, tcp, finding).await;
+        tell(events, tcp, finding).await;
     }
     Ok(())
 }
 
-async fn tell(recorder: &Recorder, tcp: &TenantControlPlane, finding: Finding) {
+async fn tell(events: &Events, tcp: &TenantControlPlane, finding: Finding) {
     let event = Event {
         type_: match finding.verdict {
             Verdict::True | Verdict::Unknown => EventType::Normal,
             Verdict::False => EventType::Warning,
         },
         reason: finding.reason.as_str().to_owned(),
-        note: Some(finding.message.chars().take(1000).collect()),
+        note: Some(finding.message),
         action: finding.condition.as_str().to_owned(),
         secondary: None,
     };
-    if let Err(error) = call(recorder.publish(&event, &tcp.object_ref(&()))).await {
+    if let Err(error) = call(events.publish(event, &tcp.object_ref(&()))).await {
         tracing::debug!(%error, "publishing an event failed");
     }
 }

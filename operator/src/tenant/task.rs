@@ -96,7 +96,7 @@ async fn pass(
             }
         },
     };
-    if let Err(error) = report::write(&tenants.client, &tenants.recorder, tcp, &report).await {
+    if let Err(error) = report::write(&tenants.client, &tenants.events, tcp, &report).await {
         tracing::warn!(%error, "writing the tenant's status failed");
         return Err(Failed);
     }

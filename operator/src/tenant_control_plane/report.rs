@@ -242,11 +242,11 @@ async fn tell(tcp: &TenantControlPlane, words: (EventType, &str, &str), note: &s
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        note: Some(note.chars().take(1000).collect()),
+        note: Some(note.to_owned()),
         action: action.to_owned(),
         secondary: None,
     };
-    if let Err(error) = ctx.recorder.publish(&event, &tcp.object_ref(&())).await {
+    if let Err(error) = ctx.events.publish(event, &tcp.object_ref(&())).await {
         tracing::debug!(
             error = crate::telemetry::chain(&error),
             "an Event was not written"

@@ -9,12 +9,13 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use kube::client::Body;
 use kube::core::ObjectMeta;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector;
 use kube::{Api, Resource as _, ResourceExt as _};
 use operator::api::{DataStore, TenantControlPlane};
 use operator::args::Args;
 use operator::context::Context;
+use operator::events::Events;
 use operator::metrics::Metrics;
 use operator::tenant_control_plane::{Error, reconcile};
 use serde_json::{Value, json};
@@ -69,7 +70,7 @@ pub(crate) fn context(client: Client) -> Arc<Context> {
         instance: None,
     };
     Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
+        events: Events::new(client.clone(), reporter),
         client,
         settings: Arc::new(settings),
         metrics: Arc::new(Metrics::new()),

@@ -11,11 +11,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersion};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
 use operator::api::condition::{ConditionType, find};
 use operator::api::{TenantControlPlane, schema};
+use operator::events::Events;
 use operator::tenant::{Probing, Reach, Tenants, run};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -46,7 +47,7 @@ async fn the_controller_brings_tenants_up_and_keeps_them_so() {
     let stopped = Arc::clone(&stop);
     let tenants = Tenants {
         client: client.clone(),
-        recorder: Recorder::new(client.clone(), Reporter::from("warren-operator")),
+        events: Events::new(client.clone(), Reporter::from("warren-operator")),
         agent_image: AGENT_IMAGE.to_owned(),
         reach: Reach::Endpoint,
         probing: PROBING,
