@@ -46,6 +46,7 @@ pub mod pass;
 pub mod plan;
 pub mod read;
 pub mod report;
+pub mod servers;
 
 mod task;
 mod watch;
@@ -198,6 +199,6 @@ fn fingerprint(tcp: &TenantControlPlane) -> u64 {
     authority
         .and_then(|authority| authority.checksum.as_ref())
         .hash(&mut hasher);
-    (pass::gate(tcp) == pass::Gate::Open).hash(&mut hasher);
+    servers::Wanted::of(tcp).ready.hash(&mut hasher);
     hasher.finish()
 }

@@ -131,6 +131,8 @@ pub enum Reason {
     TenantUnreachable,
     /// The tenant cluster has no nodes, so no agents can run.
     NoNodes,
+    /// konnectivity-servers run that do not announce themselves to agents.
+    ServersMissing,
     /// Nodes are there and no agent is connected.
     NoAgentConnected,
     /// Agents are turned away because their token or certificate is refused.
@@ -178,6 +180,7 @@ impl Reason {
             Self::PodsNotReady => "PodsNotReady",
             Self::TenantUnreachable => "TenantUnreachable",
             Self::NoNodes => "NoNodes",
+            Self::ServersMissing => "ServersMissing",
             Self::NoAgentConnected => "NoAgentConnected",
             Self::AgentNotAuthenticated => "AgentNotAuthenticated",
             Self::AdmissionBlocksAgents => "AdmissionBlocksAgents",

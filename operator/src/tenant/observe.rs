@@ -4,6 +4,7 @@
 //! one.
 
 use futures_util::future::try_join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service, ServiceAccount};
@@ -15,6 +16,7 @@ use kube::{Api, Client};
 use super::build::{AGENT, SYSTEM, tunnel_server};
 use super::call::{CallError, call};
 use super::plan::Live;
+use super::servers;
 use crate::labels;
 
 /// More objects of one kind with our label there are only where somebody plays with it.
@@ -33,6 +35,8 @@ pub struct Observed {
     pub agents: Vec<Pod>,
     /// Names of the Leases by which konnectivity-servers show themselves.
     pub server_leases: Vec<String>,
+    /// How many of these have not run out.
+    pub live_servers: usize,
 }
 
 /// The kinds that are made in tenants.
@@ -74,7 +78,11 @@ pub async fn observe(tenant: &Client) -> Result<Observed, CallError> {
         live,
         nodes,
         agents,
-        server_leases,
+        live_servers: servers::live(&server_leases, Timestamp::now()),
+        server_leases: server_leases
+            .into_iter()
+            .filter_map(|lease| lease.metadata.name)
+            .collect(),
     })
 }
 
@@ -105,15 +113,10 @@ async fn agents(tenant: &Client) -> Result<Vec<Pod>, CallError> {
     Ok(call(pods.list(&params)).await?.items)
 }
 
-async fn server_leases(tenant: &Client) -> Result<Vec<String>, CallError> {
+async fn server_leases(tenant: &Client) -> Result<Vec<Lease>, CallError> {
     let leases: Api<Lease> = Api::namespaced(tenant.clone(), SYSTEM);
     let params = ListParams::default()
         .labels(tunnel_server::LEASE_SELECTOR)
         .limit(MOST_OBJECTS);
-    let found = call(leases.list_metadata(&params)).await?;
-    Ok(found
-        .items
-        .into_iter()
-        .filter_map(|lease| lease.metadata.name)
-        .collect())
+    Ok(call(leases.list(&params)).await?.items)
 }

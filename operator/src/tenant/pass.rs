@@ -21,8 +21,9 @@ use super::observe::{Observed, observe};
 use super::plan::plan;
 use super::read::{ReadError, read};
 use super::report::{Report, had_tunnel};
+use super::servers::{self, Wanted};
 use crate::api::TenantControlPlane;
-use crate::api::condition::{ConditionType, Finding, Reason};
+use crate::api::condition::{ConditionType, Finding, Reason, Verdict};
 use crate::labels;
 
 use ConditionType::{AgentsReady, TenantBootstrapped, TunnelReady};
@@ -33,6 +34,8 @@ const RESYNC: Duration = Duration::from_mins(5);
 const WITHOUT_NODES: Duration = Duration::from_secs(30);
 /// While agents are missing: the reason may change without any event of ours.
 const WITHOUT_AGENTS: Duration = Duration::from_secs(8);
+/// While a server has not shown itself: it does so seconds after it may.
+const WITHOUT_SERVERS: Duration = Duration::from_secs(4);
 
 /// Whether there is anything to do for a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +155,7 @@ pub async fn converge(
         bootstrapped,
     )];
     findings.extend(
-        tunnel(&inputs, &observed, async || Evidence {
+        tunnel((visit.tcp, &inputs), &observed, async || Evidence {
             blocking_webhook: evidence::blocking_webhook(tenant).await,
             refused: match refusals::count(management, visit.tcp).await {
                 Some(total) => visit.refusals.seen(total, Instant::now()),
@@ -173,7 +176,7 @@ pub async fn converge(
 
 /// What is to be said of the tunnel; `evidence` is asked for only when nothing else explains a missing agent.
 async fn tunnel(
-    inputs: &TenantInputs,
+    (tcp, inputs): (&TenantControlPlane, &TenantInputs),
     observed: &Observed,
     evidence: impl AsyncFnOnce() -> Evidence,
 ) -> [Finding; 2] {
@@ -193,22 +196,22 @@ async fn tunnel(
     if finding.reason == Reason::NoAgentConnected {
         finding = judge(&evidence().await);
     }
-    let text = match observed.server_leases.len() {
-        0 => "konnectivity-server runs beside kube-apiserver".to_owned(),
-        servers => format!("{servers} konnectivity-servers run beside kube-apiserver"),
-    };
-    [Finding::yes(TunnelReady, Reason::AsExpected, text), finding]
+    let counted = servers::are_counted(tcp, inputs.version.minor);
+    let live = counted.then_some(observed.live_servers);
+    [servers::assess(live, Wanted::of(tcp)), finding]
 }
 
 fn look_again(findings: &[Finding]) -> Duration {
-    let agents = findings
-        .iter()
-        .find(|finding| finding.condition == AgentsReady);
-    match agents.map(|finding| (finding.verdict, finding.reason)) {
-        Some((crate::api::condition::Verdict::False, _)) => WITHOUT_AGENTS,
-        Some((_, Reason::NoNodes)) => WITHOUT_NODES,
-        _ => RESYNC,
-    }
+    let pauses =
+        findings.iter().map(
+            |finding| match (finding.condition, finding.verdict, finding.reason) {
+                (TunnelReady, Verdict::False, _) => WITHOUT_SERVERS,
+                (AgentsReady, Verdict::False, _) => WITHOUT_AGENTS,
+                (_, _, Reason::NoNodes) => WITHOUT_NODES,
+                _ => RESYNC,
+            },
+        );
+    pauses.min().unwrap_or(RESYNC)
 }
 
 /// What to report while there is no tenant to look into.
@@ -269,8 +272,9 @@ pub fn stopped(tcp: &TenantControlPlane, error: &PassError) -> Report {
     };
     let mut findings = Vec::new();
     if tcp.spec.addons.konnectivity.is_some() {
-        let text = "the tenant's agents cannot be looked at: see the condition TenantBootstrapped";
-        findings.push(Finding::unknown(AgentsReady, finding.reason, text));
+        let text = "servers and agents cannot be looked at: see the condition TenantBootstrapped";
+        let unknown = [TunnelReady, AgentsReady];
+        findings.extend(unknown.map(|kind| Finding::unknown(kind, finding.reason, text)));
     }
     findings.push(finding);
     Report {

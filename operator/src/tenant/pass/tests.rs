@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::condition::Verdict;
 
 fn tcp(change: &serde_json::Value) -> TenantControlPlane {
     let mut object = json!({
@@ -88,4 +87,11 @@ fn bad_news_are_looked_at_again_sooner() {
     let empty = agents(|| Finding::unknown(AgentsReady, Reason::NoNodes, ""));
     let well = agents(|| Finding::yes(AgentsReady, Reason::AsExpected, ""));
     assert!(missing < empty && empty < well);
+    let silent = agents(|| Finding::no(TunnelReady, Reason::ServersMissing, ""));
+    assert!(silent < missing);
+    let both = look_again(&[
+        Finding::no(TunnelReady, Reason::ServersMissing, ""),
+        Finding::unknown(AgentsReady, Reason::NoNodes, ""),
+    ]);
+    assert_eq!(both, silent);
 }

@@ -77,7 +77,7 @@ fn missing(next: &TenantControlPlaneStatus) -> Option<ConditionType> {
 }
 
 /// Reasons that a cause can have.
-const KNOWN: [Reason; 26] = [
+const KNOWN: [Reason; 27] = [
     Reason::Disabled,
     Reason::Provisioning,
     Reason::Upgrading,
@@ -101,6 +101,7 @@ const KNOWN: [Reason; 26] = [
     Reason::PodsRefused,
     Reason::PodsNotReady,
     Reason::TenantUnreachable,
+    Reason::ServersMissing,
     Reason::NoAgentConnected,
     Reason::AgentNotAuthenticated,
     Reason::AdmissionBlocksAgents,

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersion};
 use kube::runtime::events::Reporter;
@@ -179,6 +182,14 @@ async fn comes_up(client: &Client) {
     )
     .await;
     condition_becomes(client, "alpha", ConditionType::AgentsReady, "NoNodes").await;
+    condition_becomes(
+        client,
+        "alpha",
+        ConditionType::TunnelReady,
+        "ServersMissing",
+    )
+    .await;
+    a_server_announces_itself(client).await;
     condition_becomes(client, "alpha", ConditionType::TunnelReady, "AsExpected").await;
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-public");
     let info = config_maps.get("cluster-info").await.unwrap();
@@ -189,6 +200,17 @@ async fn comes_up(client: &Client) {
         konnectivity.agent.unwrap().mode.as_deref(),
         Some("DaemonSet")
     );
+}
+
+/// As konnectivity-server does it, for longer.
+async fn a_server_announces_itself(client: &Client) {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-system");
+    let lease = json!({
+        "metadata": { "name": "konnectivity-proxy-server-a", "labels": { "k8s-app": "konnectivity-server" } },
+        "spec": { "holderIdentity": "a", "leaseDurationSeconds": 3600, "renewTime": MicroTime(Timestamp::now()) },
+    });
+    let lease = serde_json::from_value(lease).unwrap();
+    leases.create(&PostParams::default(), &lease).await.unwrap();
 }
 
 async fn an_agent_deleted_by_hand_is_back(client: &Client) {
