@@ -17,7 +17,7 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::api::DataStore;
 use crate::context::Context;
 use crate::labels::FINALIZER_DATA_STORE;
-use crate::metrics::Readiness;
+use crate::metrics::{Readiness, StoreLine, Validity};
 use crate::telemetry::chain;
 use crate::{finalizer, retry};
 
@@ -82,12 +82,20 @@ pub async fn reconcile(store: Arc<DataStore>, ctx: Arc<Context>) -> Result<Actio
             name: name.clone(),
             source: Box::new(source),
         })?;
-    let ready = if probe.is_ready() {
-        Readiness::Ready
-    } else {
-        Readiness::NotReady
+    let line = StoreLine {
+        driver: store.spec.driver.as_str(),
+        valid: if probe.is_valid() {
+            Validity::Valid
+        } else {
+            Validity::Invalid
+        },
+        ready: if probe.is_ready() {
+            Readiness::Ready
+        } else {
+            Readiness::NotReady
+        },
     };
-    ctx.metrics.store(&name, store.spec.driver.as_str(), ready);
+    ctx.metrics.store(&name, line);
     ctx.failures.succeeded(None, name);
     measured.outcome("ok");
     Ok(Action::requeue(if probe.is_ready() {

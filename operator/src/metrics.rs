@@ -12,6 +12,14 @@ use prometheus::{
 };
 use tokio::time::Instant;
 
+mod certificates;
+mod stores;
+
+use certificates::Certificates;
+pub use certificates::{Counts, Strategy};
+use stores::Stores;
+pub use stores::{StoreLine, Validity};
+
 /// Labels of a tenant's info line.
 const INFO: [&str; 6] = [
     "tcp_namespace",
@@ -73,11 +81,10 @@ pub struct Metrics {
     tenant_info: GaugeVec,
     tenant_status: GaugeVec,
     tenants: GaugeVec,
-    store_status: GaugeVec,
-    stores: GaugeVec,
+    stores: Stores,
+    certificates: Certificates,
     renewal: GaugeVec,
     lines: Mutex<BTreeMap<(String, String), TenantLine>>,
-    store_lines: Mutex<BTreeMap<String, (String, Readiness)>>,
 }
 
 fn gauges(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
@@ -130,23 +137,14 @@ impl Metrics {
                 "Tenant control planes.",
                 &["ready"],
             ),
-            store_status: gauges(
-                "kamaji_datastore_status",
-                "Each DataStore.",
-                &["datastore_name", "driver", "ready"],
-            ),
-            stores: gauges(
-                "kamaji_datastores_current",
-                "DataStores.",
-                &["datastore_name", "ready", "driver"],
-            ),
+            stores: Stores::new(),
+            certificates: Certificates::new(),
             renewal: gauges(
                 "warren_next_renewal_timestamp_seconds",
                 "When the next certificate is renewed.",
                 &tenant,
             ),
             lines: Mutex::default(),
-            store_lines: Mutex::default(),
         };
         let build = gauges("kamaji_build_info", "The program that runs.", &["version"]);
         build
@@ -159,11 +157,19 @@ impl Metrics {
             &metrics.tenant_info,
             &metrics.tenant_status,
             &metrics.tenants,
-            &metrics.store_status,
-            &metrics.stores,
             &metrics.renewal,
+            metrics.certificates.vector(),
         ] {
             metrics.register(vector.clone());
+        }
+        for vector in metrics.stores.vectors() {
+            metrics.register(vector.clone());
+        }
+        for ready in [Readiness::Ready, Readiness::NotReady] {
+            metrics
+                .tenants
+                .with_label_values(&[ready.as_str()])
+                .set(0.0);
         }
         metrics
     }
@@ -212,8 +218,24 @@ impl Metrics {
         if let Some(former) = lines.remove(&(namespace.to_owned(), name.to_owned())) {
             self.forget_lines(&former);
         }
+        self.certificates.forget(namespace, name);
         // An error says that there is no such line, which is what is wanted.
         let _absent = self.renewal.remove_label_values(&[namespace, name]);
+    }
+
+    /// Replaces the counts of one tenant's certificates.
+    pub fn certificates(&self, namespace: &str, name: &str, counts: &Counts) {
+        self.certificates.replace(namespace, name, counts);
+    }
+
+    /// Replaces the lines of one store.
+    pub fn store(&self, name: &str, line: StoreLine) {
+        self.stores.replace(name, line);
+    }
+
+    /// Removes the lines of a store that is gone.
+    pub fn forget_store(&self, name: &str) {
+        self.stores.forget(name);
     }
 
     fn forget_lines(&self, former: &TenantLine) {
@@ -222,38 +244,6 @@ impl Metrics {
         self.tenants
             .with_label_values(&[former.ready.as_str()])
             .dec();
-    }
-
-    /// Replaces the lines of one store.
-    pub fn store(&self, name: &str, driver: &str, ready: Readiness) {
-        self.forget_store(name);
-        let mut lines = self
-            .store_lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.store_status
-            .with_label_values(&[name, driver, ready.as_str()])
-            .set(1.0);
-        self.stores
-            .with_label_values(&[name, ready.as_str(), driver])
-            .set(1.0);
-        lines.insert(name.to_owned(), (driver.to_owned(), ready));
-    }
-
-    /// Removes the lines of a store that is gone.
-    pub fn forget_store(&self, name: &str) {
-        let mut lines = self
-            .store_lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some((driver, ready)) = lines.remove(name) {
-            let _absent =
-                self.store_status
-                    .remove_label_values(&[name, driver.as_str(), ready.as_str()]);
-            let _absent = self
-                .stores
-                .remove_label_values(&[name, ready.as_str(), driver.as_str()]);
-        }
     }
 
     /// Everything, as Prometheus reads it.
@@ -328,57 +318,4 @@ impl Drop for Measured<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(status: &str, ready: Readiness) -> TenantLine {
-        TenantLine {
-            namespace: "a".into(),
-            name: "b".into(),
-            version: "v1.33.0".into(),
-            driver: "etcd".into(),
-            address: "192.0.2.1".into(),
-            exposure: "LoadBalancer".into(),
-            status: status.into(),
-            ready,
-        }
-    }
-
-    #[test]
-    fn a_tenant_has_one_line_which_follows_its_state_and_goes_with_it() {
-        let metrics = Metrics::new();
-        metrics.tenant(&line("NotReady", Readiness::NotReady), None);
-        metrics.tenant(&line("Ready", Readiness::Ready), Some(7));
-        let page = metrics.page();
-        assert!(
-            page.contains(r#"status="Ready",tcp_name="b",tcp_namespace="a"} 1"#),
-            "{page}"
-        );
-        assert!(!page.contains(r#"status="NotReady""#), "{page}");
-        assert!(
-            page.contains(r#"kamaji_tenant_control_planes_current{ready="true"} 1"#),
-            "{page}"
-        );
-        metrics.forget_tenant("a", "b");
-        let page = metrics.page();
-        assert!(!page.contains(r#"tcp_name="b""#), "{page}");
-        assert!(
-            page.contains(r#"kamaji_tenant_control_planes_current{ready="true"} 0"#),
-            "{page}"
-        );
-    }
-
-    #[test]
-    fn a_pass_is_counted_when_it_ends_however_it_ends() {
-        let metrics = Metrics::new();
-        drop(metrics.measure("tenant_control_plane"));
-        metrics.measure("tenant_control_plane").outcome("ok");
-        let page = metrics.page();
-        for outcome in ["cancelled", "ok"] {
-            let series = format!(
-                r#"warren_reconcile_total{{controller="tenant_control_plane",outcome="{outcome}"}} 1"#
-            );
-            assert!(page.contains(&series), "{page}");
-        }
-    }
-}
+mod tests;

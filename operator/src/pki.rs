@@ -27,7 +27,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 pub use authority::Authority;
 pub use leaf::{Leaf, Request};
-pub use rotation::{Reason, Verdict};
+pub use rotation::{Health, Reason, Verdict, health};
 
 /// Certificates are dated a little into the past, so that a node whose clock is behind accepts them.
 const CLOCK_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);

@@ -36,6 +36,11 @@ impl Probe {
     pub const fn is_ready(&self) -> bool {
         matches!(self, Self::Ready(_))
     }
+
+    /// Whether the spec can be used, as far as it was read.
+    pub const fn is_valid(&self) -> bool {
+        !matches!(self, Self::Invalid(_))
+    }
 }
 
 /// Asks the store.

@@ -101,7 +101,7 @@ pub fn status(
             last_transition_time: since,
         }
     };
-    let (ready, valid) = words(probe);
+    let (ready, valid) = (word(probe), probe.is_valid());
     let message = describe(store, probe);
     let (validation, validated) = if valid {
         ("DataStoreIsValid", "every reference was read".to_owned())
@@ -134,13 +134,13 @@ pub fn status(
     }
 }
 
-/// The reason of `Ready`, and whether the spec can be used.
-const fn words(probe: &Probe) -> (&'static str, bool) {
+/// The reason of `Ready`.
+const fn word(probe: &Probe) -> &'static str {
     match probe {
-        Probe::Ready(_) => ("AsExpected", true),
-        Probe::Invalid(_) => ("DataStoreMisconfigured", false),
-        Probe::NotServed(_) => ("DriverNotSupported", true),
-        Probe::Failed { fault, .. } => (fault.as_str(), true),
+        Probe::Ready(_) => "AsExpected",
+        Probe::Invalid(_) => "DataStoreMisconfigured",
+        Probe::NotServed(_) => "DriverNotSupported",
+        Probe::Failed { fault, .. } => fault.as_str(),
     }
 }
 

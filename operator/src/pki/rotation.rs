@@ -178,6 +178,46 @@ fn judge_age(certificate: &X509Certificate<'_>, now: Timestamp) -> Verdict {
     }
 }
 
+/// How good a certificate is by its age alone; the worse, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// It can be used, and is not due.
+    Valid,
+    /// It can be used, and should have been renewed: more than two thirds of its life are over.
+    Expiring,
+    /// It cannot be read, or its time is not now.
+    Invalid,
+}
+
+impl Health {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Valid, Self::Expiring, Self::Invalid];
+
+    /// Kamaji's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Expiring => "expiring",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// Judges a certificate, PEM, by its age alone.
+pub fn health(pem: &str, now: Timestamp) -> Health {
+    let judged = with_certificate(pem, |certificate| {
+        let validity = certificate.validity();
+        if now < timestamp(validity.not_before) || now >= timestamp(validity.not_after) {
+            return Health::Invalid;
+        }
+        match judge_age(certificate, now) {
+            Verdict::Keep { .. } => Health::Valid,
+            Verdict::Renew(_) => Health::Expiring,
+        }
+    });
+    judged.unwrap_or(Health::Invalid)
+}
+
 /// The names a certificate serves under; none when it cannot be read.
 pub fn names(pem: &str) -> BTreeSet<San> {
     with_certificate(pem, sans).unwrap_or_default()

@@ -29,6 +29,7 @@ use super::control_plane::{ControlPlane, Endpoint, EtcdStorage, Stage, Storage};
 use super::issue::Pki;
 
 pub use arguments::{Argument, merge};
+pub use secrets::lifecycle;
 pub use tunnel_server::{ADMIN_PORT, AGENT_ACCOUNT, AUDIENCE, HEALTH_PORT, SOCKET};
 
 /// What the pods need, all of it at hand.

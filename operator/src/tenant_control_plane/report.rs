@@ -18,6 +18,7 @@ use crate::metrics::{Readiness, TenantLine};
 use crate::retry;
 use crate::validate::Limits;
 
+mod certificates;
 mod findings;
 mod legacy;
 mod stage;
@@ -46,6 +47,14 @@ pub async fn report(
         &line(tcp, &status),
         outcome.pki.as_ref().map(|pki| pki.look_again.as_second()),
     );
+    // Without it nothing may have been looked at: what was counted before stays.
+    if outcome.control_plane.is_some() {
+        ctx.metrics.certificates(
+            &tcp.namespace().unwrap_or_default(),
+            &tcp.name_any(),
+            &certificates::count(outcome, (ctx.now)()),
+        );
+    }
     write(tcp, &status, ctx).await?;
     let renewals: Vec<_> = outcome
         .pki

@@ -41,7 +41,7 @@ pub(super) fn build(
 }
 
 /// Which Secrets hold something that expires in its own time. Authorities do not count, nor what never expires.
-const fn lifecycle(name: SecretName) -> Option<&'static str> {
+pub const fn lifecycle(name: SecretName) -> Option<&'static str> {
     match name {
         SecretName::ApiServer
         | SecretName::KubeletClient
