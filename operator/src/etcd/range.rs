@@ -17,7 +17,7 @@ impl KeyRange {
     /// no slash of its own (`validate::store_name_mistake`), or `/a/b/…` would lie in the range of `/a/…`.
     #[must_use]
     pub fn of_schema(schema: &str) -> Self {
-        let key = format!("/{}/", schema).into_bytes();
+        let key = format!("/{schema}/").into_bytes();
         let mut end = key.clone();
         // The last byte is always `/`, so its successor exists and no carry is needed.
         if let Some(last) = end.last_mut() {

@@ -163,16 +163,15 @@ pub async fn store(tcp: &TenantControlPlane, ctx: &Context) -> Result<Store, Err
     })
 }
 
-/// What the other tenants of the store say is theirs. Two DataStores with an endpoint in common are one store.
+/// What the other tenants of the store say is theirs. Two `DataStore`s with an endpoint in common are one store.
 pub fn neighbours(tcp: &TenantControlPlane, ctx: &Context) -> Vec<Claim> {
     let stores = ctx.data_stores.state();
     let used = |tcp: &TenantControlPlane| {
         let names = usage::stores(tcp, &ctx.settings.defaults);
         let names: Vec<String> = names.into_iter().flatten().map(str::to_owned).collect();
-        let named = stores
+        let endpoints: Vec<String> = stores
             .iter()
-            .filter(|store| names.contains(&store.name_any()));
-        let endpoints: Vec<String> = named
+            .filter(|store| names.contains(&store.name_any()))
             .flat_map(|store| store.spec.endpoints.clone())
             .collect();
         (names, endpoints)

@@ -7,6 +7,7 @@ pub(crate) mod kube_api;
 pub(crate) mod link;
 pub(crate) mod management;
 pub(crate) mod pod;
+pub(crate) mod requests;
 pub(crate) mod secure_etcd;
 
 use std::path::{Path, PathBuf};

@@ -5,8 +5,10 @@ mod pods;
 
 use std::path::Path;
 
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use crate::labels;
 use crate::objects::{Desired, Objects};
 use crate::tenant_control_plane::build;
 use crate::tenant_control_plane::fixtures::{
@@ -57,7 +59,10 @@ fn every_example_builds_what_its_snapshot_shows() {
     for path in paths {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let object = manifest(&std::fs::read_to_string(&path).unwrap());
-        let objects = built(&object, &observed());
+        let mut observed = observed();
+        let service = observed.service.as_mut().unwrap();
+        service.metadata.labels = Some(labels::selector(&object.name_any()));
+        let objects = built(&object, &observed);
         let bodies = objects
             .present()
             .iter()

@@ -1,7 +1,9 @@
 //! Control planes built through the operator's own steps.
 
+use kube::ResourceExt;
 use operator::api::TenantControlPlane;
 use operator::api::data_store::Driver;
+use operator::labels;
 use operator::objects::{Desired, Objects};
 use operator::pki::KeyPair;
 use operator::tenant_control_plane::control_plane::{Defaults, Images};
@@ -34,6 +36,7 @@ pub(crate) fn built(
         images,
     };
     let service = json!({
+        "metadata": {"name": object.name_any(), "labels": labels::selector(&object.name_any())},
         "spec": {"clusterIP": "10.200.0.7"},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.10"}]}},
     });

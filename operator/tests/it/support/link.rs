@@ -109,16 +109,17 @@ async fn carry(
 ) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        tokio::select! {
+        let read = tokio::select! {
             biased;
-            _cut = state.wait_for(|state| state.cut >= number) => {
-                let _held = (from, to);
-                return std::future::pending().await;
-            }
-            read = from.read(&mut buffer) => match read {
-                Ok(length @ 1..) if to.write_all(&buffer[..length]).await.is_ok() => {}
-                _ => return,
-            },
+            _cut = state.wait_for(|state| state.cut >= number) => None,
+            read = from.read(&mut buffer) => Some(read),
+        };
+        match read {
+            None => break,
+            Some(Ok(length @ 1..)) if to.write_all(&buffer[..length]).await.is_ok() => {}
+            Some(_) => return,
         }
     }
+    std::future::pending::<()>().await;
+    drop((from, to));
 }

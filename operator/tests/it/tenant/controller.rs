@@ -1,6 +1,5 @@
 //! The whole controller against a real API server that is management cluster and tenant in one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use tokio::time::timeout;
 use super::AGENT_IMAGE;
 use crate::support::kube_api::KubeApi;
 use crate::support::link::Link;
+use crate::support::requests::{requests, writes};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Quicker than a person would wait for in a test.
@@ -283,37 +283,6 @@ async fn a_silent_tenant_is_named_until_it_answers(client: &Client, link: &Link)
     link.unblock();
     condition_becomes(client, "alpha", kind, "AsExpected").await;
     an_agent_deleted_by_hand_is_back(client).await;
-}
-
-/// The API server's own count of requests with one of these verbs for one of these resources.
-async fn requests(client: &Client, verbs: &[&str], resources: &[&str]) -> BTreeMap<String, u64> {
-    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
-    let text = client.request_text(request).await.unwrap();
-    let has = |line: &str, label: &str, values: &[&str]| {
-        values
-            .iter()
-            .any(|value| line.contains(&format!("{label}=\"{value}\"")))
-    };
-    let counts = text
-        .lines()
-        .filter(|line| line.starts_with("apiserver_request_total{"));
-    counts
-        .filter(|line| has(line, "verb", verbs) && has(line, "resource", resources))
-        .filter_map(|line| line.rsplit_once(' '))
-        .map(|(name, count)| (name.to_owned(), count.parse().unwrap()))
-        .collect()
-}
-
-async fn writes(client: &Client) -> BTreeMap<String, u64> {
-    let verbs = ["APPLY", "PATCH", "POST", "PUT", "DELETE"];
-    let resources = [
-        "daemonsets",
-        "configmaps",
-        "roles",
-        "clusterrolebindings",
-        "services",
-    ];
-    requests(client, &verbs, &resources).await
 }
 
 /// How many passes have read the tenant.
