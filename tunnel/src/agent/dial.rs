@@ -23,6 +23,9 @@ pub const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 const STAGGER: Duration = Duration::from_millis(300);
 /// Go's default distance of TCP keepalive probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Bytes the kernel may hold unsent. With much more an endpoint that reads slowly would take nothing for seconds, then
+/// a megabyte at once, and look as if it stood still.
+const UNSENT: u32 = 128 * 1024;
 /// Names looked up at once; each takes a thread of the runtime's pool.
 const LOOKUPS: usize = 64;
 
@@ -175,9 +178,9 @@ pub async fn connect(address: SocketAddr) -> Result<TcpStream, DialFailure> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE);
-    SockRef::from(&socket)
-        .set_tcp_keepalive(&keepalive)
-        .map_err(failed)?;
+    let options = SockRef::from(&socket);
+    options.set_tcp_keepalive(&keepalive).map_err(failed)?;
+    options.set_tcp_notsent_lowat(UNSENT).map_err(failed)?;
     Ok(socket)
 }
 

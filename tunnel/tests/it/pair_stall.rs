@@ -128,10 +128,12 @@ async fn frontend_that_reads_slowly_is_not_closed_and_loses_nothing() {
             }
             received += data.len();
             if begun.elapsed() < Duration::from_secs(4) {
-                sleep(Duration::from_millis(30)).await;
+                sleep(Duration::from_millis(10)).await;
             }
         }
         assert_eq!(received, LENGTH);
         assert_eq!(pair.metric("stalled_connections_total").await, Some(0.0));
+        let waits = pair.metric("shared_stream_waits_total").await;
+        assert!(waits > Some(0.0), "its stream waited for it: {waits:?}");
     }
 }
