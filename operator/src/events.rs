@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::events::{Event, Recorder, Reporter};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::time::Instant;
+
+use crate::api::condition::{ConditionType, Finding, Verdict};
 
 /// So many of one kind may come at once.
 const BURST: u32 = 10;
@@ -67,6 +69,28 @@ impl Events {
         let note = event.note.map(|note| note_of(&note, withheld));
         let event = Event { note, ..event };
         self.recorder.publish(&event, about).await
+    }
+}
+
+/// What is told of a condition that changed. That nothing is in progress any more warns nobody.
+#[must_use]
+pub fn of(finding: &Finding) -> Event {
+    let warns =
+        finding.verdict == Verdict::False && finding.condition != ConditionType::Progressing;
+    Event {
+        type_: if warns {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: finding.reason.as_str().to_owned(),
+        note: Some(format!(
+            "{}: {}",
+            finding.condition.as_str(),
+            finding.message
+        )),
+        action: finding.condition.as_str().to_owned(),
+        secondary: None,
     }
 }
 
@@ -161,6 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api::condition::Reason;
 
     fn subject(name: &str) -> Subject {
         Subject {
@@ -169,6 +194,28 @@ mod tests {
             uid: None,
             action: "TunnelReady".into(),
         }
+    }
+
+    #[test]
+    fn an_event_names_its_condition_and_warns_of_what_is_wrong_only() {
+        let message = "all is as the spec asks";
+        let done = of(&Finding::no(
+            ConditionType::Progressing,
+            Reason::AsExpected,
+            message,
+        ));
+        assert!(matches!(done.type_, EventType::Normal));
+        assert_eq!(
+            done.note.as_deref(),
+            Some("Progressing: all is as the spec asks")
+        );
+        let wrong = of(&Finding::no(
+            ConditionType::TunnelReady,
+            Reason::PodsNotReady,
+            "why",
+        ));
+        assert!(matches!(wrong.type_, EventType::Warning));
+        assert_eq!(wrong.action, "TunnelReady");
     }
 
     #[test]

@@ -5,20 +5,19 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 use super::apply::Applied;
 use super::build::{AGENT, SYSTEM, tunnel_server};
 use super::call::{CallError, call};
-use crate::api::condition::{self, Change, ConditionType, Finding, Verdict};
+use crate::api::condition::{self, Change, ConditionType, Finding, Reason};
 use crate::api::tenant_control_plane_status::{
     AddonStatus, AddonsStatus, AgentStatus, KonnectivityStatus, KubeadmPhaseStatus, ObjectStatus,
     PhaseStatus,
 };
 use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
-use crate::events::Events;
+use crate::events::{self, Events};
 
 /// As whom the status is written.
 pub const MANAGER: &str = "warren-tenant";
@@ -224,26 +223,15 @@ pub async fn write(
         Err(error) if error.code() == Some(404) => return Ok(()),
         answer => answer?,
     };
-    for finding in news {
-        tell(events, tcp, finding).await;
+    // What is waited for tells of itself.
+    let told = |finding: &&Finding| finding.reason != Reason::WaitingForDependency;
+    for finding in news.iter().filter(told) {
+        let published = call(events.publish(events::of(finding), &tcp.object_ref(&()))).await;
+        if let Err(error) = published {
+            tracing::debug!(%error, "publishing an event failed");
+        }
     }
     Ok(())
-}
-
-async fn tell(events: &Events, tcp: &TenantControlPlane, finding: Finding) {
-    let event = Event {
-        type_: match finding.verdict {
-            Verdict::True | Verdict::Unknown => EventType::Normal,
-            Verdict::False => EventType::Warning,
-        },
-        reason: finding.reason.as_str().to_owned(),
-        note: Some(finding.message),
-        action: finding.condition.as_str().to_owned(),
-        secondary: None,
-    };
-    if let Err(error) = call(events.publish(event, &tcp.object_ref(&()))).await {
-        tracing::debug!(%error, "publishing an event failed");
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{Error, Outcome};
 use crate::api::condition::{self, Change, ConditionType, Finding, Reason, Verdict};
 use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
 use crate::context::{Context, FIELD_MANAGER};
+use crate::events;
 use crate::metrics::{Readiness, TenantLine};
 use crate::retry;
 use crate::validate::Limits;
@@ -71,21 +72,17 @@ pub async fn report(
         .collect();
     if !renewals.is_empty() && outcome.failure.is_none() {
         let note = format!("issued {}", renewals.join(", "));
-        tell(tcp, (EventType::Normal, "Issued", "Issue"), &note, ctx).await;
+        let issued = Event {
+            type_: EventType::Normal,
+            reason: "Issued".to_owned(),
+            note: Some(note),
+            action: "Issue".to_owned(),
+            secondary: None,
+        };
+        tell(tcp, issued, ctx).await;
     }
     for finding in worth_telling(&news) {
-        let kind = if finding.verdict == Verdict::False {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        };
-        tell(
-            tcp,
-            (kind, finding.reason.as_str(), finding.condition.as_str()),
-            &finding.message,
-            ctx,
-        )
-        .await;
+        tell(tcp, events::of(finding), ctx).await;
     }
     Ok(())
 }
@@ -136,12 +133,7 @@ async fn one(tcp: &TenantControlPlane, finding: &Finding, ctx: &Context) -> Resu
     );
     write(tcp, &next, ctx).await?;
     if change == Change::Transition {
-        let words = (
-            EventType::Normal,
-            finding.reason.as_str(),
-            finding.condition.as_str(),
-        );
-        tell(tcp, words, &finding.message, ctx).await;
+        tell(tcp, events::of(finding), ctx).await;
     }
     Ok(())
 }
@@ -246,15 +238,7 @@ async fn write(
     }
 }
 
-async fn tell(tcp: &TenantControlPlane, words: (EventType, &str, &str), note: &str, ctx: &Context) {
-    let (type_, reason, action) = words;
-    let event = Event {
-        type_,
-        reason: reason.to_owned(),
-        note: Some(note.to_owned()),
-        action: action.to_owned(),
-        secondary: None,
-    };
+async fn tell(tcp: &TenantControlPlane, event: Event, ctx: &Context) {
     if let Err(error) = ctx.events.publish(event, &tcp.object_ref(&())).await {
         tracing::debug!(
             error = crate::telemetry::chain(&error),
