@@ -18,6 +18,7 @@ const usage = `usage: peers COMMAND [flags]
   agent    be an agent of a server until SIGTERM
   server   be a server for agents until SIGTERM
   hold     open one connection through a server and keep writing to it, until killed
+  load     transfer or dial as fast as the client can, and print what came of it as JSON
 `
 
 func main() {
@@ -26,6 +27,7 @@ func main() {
 		"agent":  runAgent,
 		"server": runServer,
 		"hold":   runHold,
+		"load":   runLoad,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprint(os.Stderr, usage)
