@@ -109,6 +109,12 @@ impl Programs {
         Ok(true)
     }
 
+    /// Builds only the peers written in Go, and gives their file.
+    pub async fn peers(place: &Place) -> Result<PathBuf> {
+        let [peers, ..] = &MODULES;
+        Ok(peers.build(place).await?.join(peers.name))
+    }
+
     /// The file of a program.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let found = self

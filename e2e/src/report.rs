@@ -27,8 +27,14 @@ impl Table {
 
     /// Adds a line.
     pub fn row<const COLUMNS: usize>(&mut self, cells: [&str; COLUMNS]) {
+        self.line(cells.map(str::to_owned));
+    }
+
+    /// The same, of cells that are counted only at run time.
+    pub fn line(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter();
         self.lines
-            .push(cells.iter().map(|cell| cell.replace('\n', " ")).collect());
+            .push(cells.map(|cell| cell.replace('\n', " ")).collect());
     }
 }
 
