@@ -33,3 +33,4 @@ pub mod metadata;
 pub mod native;
 pub mod packet;
 pub mod table;
+pub mod token;

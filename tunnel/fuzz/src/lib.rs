@@ -15,6 +15,7 @@ use tunnel::protocol::native::dial::{DialRequest, Refusal};
 use tunnel::protocol::native::hello::{AgentHello, ServerHello};
 use tunnel::protocol::packet::{AnyPacket, FromAgent, ToAgent};
 use tunnel::protocol::table::{AgentTable, Answer, Request, ServerTable};
+use tunnel::protocol::token::{self, Keys, Rule};
 use tunnel::server::connect_request as head;
 
 /// What is decoded can be encoded, and is the same again.
@@ -227,6 +228,39 @@ fn scan(stream: &[u8], piece: usize) -> Result<Vec<u8>, String> {
             .map_err(|error| error.to_string())?;
     }
     Ok(out.to_vec())
+}
+
+/// A key of ECDSA over P-256 whose private half nobody kept.
+const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEI4cF0SbfZQqN2cXmTioDnDZC17XZ
+amt6SEK7oqKNhLJdx5HH2ovjLqcSQ7Jxwj/PikSHANbtub8h1XLZjUCVpg==
+-----END PUBLIC KEY-----
+";
+
+/// Agents' tokens: nothing unsigned is accepted, and claims that are accepted name what the rule names.
+pub(super) fn token(bytes: &[u8]) {
+    let rule = Rule {
+        issuers: Vec::new(),
+        audience: "a".to_owned(),
+        namespace: "n".to_owned(),
+        service_account: "s".to_owned(),
+    };
+    let now = 1_800_000_000;
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let keys = Keys::from_pem(KEY.as_bytes()).expect("a key");
+        assert!(token::verify(text, &keys, &rule, now).is_err());
+        let _ = token::expiry(text);
+    }
+    if let Ok(identity) = token::judge(bytes, &rule, now) {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(text.contains("kubernetes.io") || text.contains('\\'));
+        let last = identity.expires.saturating_add(token::LEEWAY);
+        assert!(last >= now);
+        if let Some(later) = last.checked_add(1) {
+            assert!(token::judge(bytes, &rule, later).is_err());
+        }
+    }
+    let _ = Keys::from_pem(bytes).map(|keys| assert!(keys.count() > 0));
 }
 
 /// The head of a CONNECT request: what is accepted stays accepted with more behind it.

@@ -47,6 +47,11 @@ fn authorities() {
 }
 
 #[test]
+fn tokens() {
+    replay("token", targets::token);
+}
+
+#[test]
 fn connect_requests() {
     replay("connect_request", targets::connect_request);
 }
