@@ -42,6 +42,7 @@ use crate::protocol::budget;
 use crate::protocol::native::{self, mode::TunnelMode};
 use crate::tls::{Acceptor, Policy, TlsError};
 
+use auth::{KeyFile, KeyFileError};
 use backend::admission::Gate;
 use backends::Backends;
 use background::Background;
@@ -79,6 +80,9 @@ pub enum ServerError {
     /// A second signal came before the drain was over.
     #[error("a second signal ended the drain")]
     Forced,
+    /// The service-account keys cannot be used.
+    #[error("agents' tokens cannot be checked")]
+    Keys(#[from] KeyFileError),
     /// TLS material cannot be used.
     #[error("TLS for {whom} cannot be set up")]
     Tls {
@@ -108,6 +112,7 @@ pub struct Server {
     metrics: Metrics,
     agents: Listener,
     agent_tls: Acceptor,
+    keys: Option<KeyFile>,
     frontend: Listener,
     frontend_tls: Option<Acceptor>,
     socket_file: Option<SocketFile>,
@@ -136,6 +141,12 @@ impl Server {
             agent_protocols(settings.agents.mode),
         )?;
         let agents = listen("agents", &settings.agents.address).await?;
+        let key = settings
+            .agents
+            .token
+            .as_ref()
+            .and_then(|rule| rule.key.as_ref());
+        let keys = key.map(|key| KeyFile::open(&key.file)).transpose()?;
         let registry = Registry::new(metrics::PREFIX);
         let metrics = Metrics::new(&registry);
         Ok(Self {
@@ -144,6 +155,7 @@ impl Server {
             metrics,
             agents,
             agent_tls,
+            keys,
             frontend,
             frontend_tls,
             socket_file,
@@ -173,6 +185,7 @@ impl Server {
             metrics,
             agents,
             agent_tls,
+            keys,
             frontend,
             frontend_tls,
             socket_file,
@@ -184,7 +197,7 @@ impl Server {
             server_id: settings.server_id.clone(),
             server_count: settings.server_count,
             live: background.keep_lease(&settings),
-            proof: background.proof(&settings),
+            proof: background.proof(&settings, keys),
             backends: Arc::clone(&backends),
             limits: budget(&settings.limits),
             native_keepalive: settings.agents.native_keepalive,

@@ -19,6 +19,9 @@ pub struct Args {
     /// Where agents connect, and how they prove themselves.
     #[command(flatten)]
     pub agents: AgentArgs,
+    /// How agents' tokens are checked.
+    #[command(flatten)]
+    pub tokens: TokenArgs,
     /// How this server is known among its replicas.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -133,6 +136,38 @@ pub struct AgentArgs {
     /// Lowest TLS version: `VersionTLS12` or `VersionTLS13`.
     #[arg(long, default_value = "", value_name = "VERSION")]
     pub tls_min_version: String,
+    /// Let in everybody who reaches the agent port when neither --cluster-ca-cert nor tokens are asked for, as the
+    /// reference does; with =false such a server refuses every agent. Not in the reference.
+    #[arg(long, default_value = "true")]
+    pub allow_unauthenticated_agents: bool,
+}
+
+/// How agents' tokens are checked.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Agents' tokens (not in the reference)")]
+pub struct TokenArgs {
+    /// Public keys of the service-account tokens, PEM, read again when the file changes: with them tokens are judged
+    /// here and at once; without, the API server reviews each.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub service_account_public_key_file: PathBuf,
+    /// Who may issue tokens, as kube-apiserver's flag of that name says; may be given several times [default: whoever
+    /// holds the key].
+    #[arg(long, value_name = "ISSUER")]
+    pub service_account_issuer: Vec<String>,
+    /// Have the API server review, in the background, what the key accepted: a token it refuses ends its agent's
+    /// stream, an API server that cannot be asked refuses nobody.
+    #[arg(long)]
+    pub review_accepted_tokens: bool,
+    /// Token reviews asked of the API server at the same time.
+    #[arg(long, default_value_t = 32, value_name = "COUNT")]
+    pub token_reviews_in_flight: usize,
+    /// How long a token that the API server accepted is not reviewed again; never longer than it is valid.
+    #[arg(long, default_value = "1m", value_parser = go_duration, value_name = "DURATION")]
+    pub token_review_cache_ttl: Duration,
+    /// Refuse agents with an identifier host=NAME other than the node that their token is bound to; tokens that name
+    /// no node bind nothing, and addresses stand in no token.
+    #[arg(long)]
+    pub bind_agent_identifiers: bool,
 }
 
 /// How this server is known among its replicas.
@@ -157,7 +192,7 @@ pub struct KubernetesArgs {
     /// Kubeconfig of the API server; empty means that of the cluster this runs in.
     #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
     pub kubeconfig: PathBuf,
-    /// Accepted; no effect: equal tokens share one review, and at most 32 are asked at once.
+    /// Accepted; no effect: equal tokens share one review, and --token-reviews-in-flight bounds the rest.
     #[arg(long, default_value_t = 0.0, value_name = "QPS")]
     pub kubeconfig_qps: f32,
     /// Accepted; no effect, as --kubeconfig-qps.

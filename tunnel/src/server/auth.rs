@@ -1,34 +1,35 @@
-//! Agents prove themselves: by the certificate of their connection, or by a token that a TokenReview confirms.
-//! In: the `authorization` values of one `Connect`. Out: admitted, or the reference's error text.
-//! Reviews run on the control runtime, at most [`IN_FLIGHT`] at once; equal tokens share one review, and an answer
-//! is good for [`FRESH`], so a thousand agents that come back at once do not become a thousand requests.
+//! Agents prove themselves: by the certificate of their connection, or by a token that the tenant's service-account key
+//! or a token review confirms.
+//!
+//! In: the `authorization` values of one agent, and what it says it reaches. Out: a [`Pass`], or the reference's error
+//! text. With the key, a token is judged here and now, whatever state kube-apiserver is in; a review is then only a
+//! second opinion, and its refusal ends the stream ([`opinion`]).
+//!
+//! ```text
+//!  key given?  no ─► review ──────────────────────► admitted or refused
+//!              yes ─► keys ─► refused at once
+//!                          └► admitted ─► review, in the background ─► refused: the stream ends
+//! ```
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+mod judge;
+mod keys;
+mod opinion;
+mod reviews;
+#[cfg(test)]
+mod tests;
 
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
-use kube::api::{Api, ObjectMeta, PostParams};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use crate::protocol::metadata::{BEARER, Identifiers};
+use crate::protocol::token::Rule;
+use crate::server::metrics::Metrics;
+use crate::server::settings::tokens::Binding;
 
-use super::metrics::Metrics;
-use super::settings::TokenRule;
-use crate::kube_client::{KubeClient, KubeError};
+pub(crate) use keys::{KeyFile, KeyFileError};
+pub(crate) use opinion::Pass;
+pub(crate) use reviews::{Reviewer, desk};
 
-/// Reviews at the same time.
-const IN_FLIGHT: usize = 32;
-/// Streams that may wait for a review to start.
-const WAITING: usize = 1024;
-/// How long an accepted token needs no second look.
-const FRESH: Duration = Duration::from_secs(10);
-/// What the API server gets to answer.
-const REVIEW: Duration = Duration::from_secs(10);
-/// What stands before the token.
-const BEARER: &str = "Bearer ";
+use opinion::{Denied, Opinion};
 
-/// Why an agent is refused; the texts are the reference's.
+/// Why an agent is refused; the texts are the reference's where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthError {
     /// No token came.
@@ -43,23 +44,58 @@ pub(crate) enum AuthError {
     /// The token was refused, or could not be reviewed.
     #[error("Failed to validate authentication token, err:{0}")]
     Invalid(String),
+    /// The agent claims a node that its token is not bound to.
+    #[error(
+        "agent identifier host={host:?} is not {node:?}, the node that the agent's token is bound to"
+    )]
+    OtherNode {
+        /// What it claims.
+        host: String,
+        /// Where it is.
+        node: String,
+    },
+    /// The server was told nothing that could tell an agent from a stranger.
+    #[error(
+        "this server lets no agent in: start it with --cluster-ca-cert, with --agent-namespace, \
+         --agent-service-account and --authentication-audience, or with --allow-unauthenticated-agents"
+    )]
+    Impossible,
 }
 
 /// How agents prove themselves.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
-    /// The TLS handshake decided; without an authority, everybody is an agent.
+    /// The TLS handshake decided, or everybody is let in.
     Handshake,
-    /// A token decides.
-    Token(Reviewer),
+    /// Nobody can prove anything, and nobody is let in.
+    Impossible,
+    /// The API server decides.
+    Review(Reviewer, Binding),
+    /// The service-account key decides.
+    Key(Checker, Binding),
 }
 
 impl Proof {
-    /// Admits or refuses an agent by the `authorization` values it sent.
-    pub(crate) async fn check(&self, authorization: &[String]) -> Result<(), AuthError> {
+    /// Admits or refuses an agent by the `authorization` values it sent and the identifiers it claims.
+    pub(crate) async fn check(
+        &self,
+        authorization: &[String],
+        identifiers: &Identifiers,
+    ) -> Result<Pass, AuthError> {
         match self {
-            Self::Handshake => Ok(()),
-            Self::Token(reviewer) => reviewer.review(bearer(authorization)?).await,
+            Self::Handshake => Ok(Pass::for_good()),
+            Self::Impossible => Err(AuthError::Impossible),
+            Self::Review(reviewer, binding) => {
+                let answer = reviewer.review(bearer(authorization)?).await;
+                let answer = answer.map_err(|no| AuthError::Invalid(no.to_string()))?;
+                bind(*binding, answer.node.as_deref(), identifiers)?;
+                Ok(Pass::for_good())
+            }
+            Self::Key(checker, binding) => {
+                let (node, pass) = checker.check(bearer(authorization)?)?;
+                bind(*binding, node.as_deref(), identifiers)?;
+                Ok(pass)
+            }
         }
     }
 }
@@ -75,206 +111,73 @@ fn bearer(values: &[String]) -> Result<&str, AuthError> {
     }
 }
 
-/// Asks for reviews.
+/// An agent whose token names a node may not claim to be another. Addresses stand in no token and are believed.
+fn bind(binding: Binding, node: Option<&str>, identifiers: &Identifiers) -> Result<(), AuthError> {
+    let (Binding::Node, Some(node)) = (binding, node) else {
+        return Ok(());
+    };
+    match identifiers.host.iter().find(|host| *host != node) {
+        None => Ok(()),
+        Some(host) => Err(AuthError::OtherNode {
+            host: host.clone(),
+            node: node.to_owned(),
+        }),
+    }
+}
+
+/// Judges tokens by the key, and has the accepted ones reviewed if somebody reviews.
 #[derive(Clone, Debug)]
-pub(crate) struct Reviewer(mpsc::Sender<Request>);
-
-#[derive(Debug)]
-struct Request {
-    token: String,
-    answer: oneshot::Sender<Result<(), AuthError>>,
-}
-
-impl Reviewer {
-    async fn review(&self, token: &str) -> Result<(), AuthError> {
-        let (answer, answered) = oneshot::channel();
-        let gone = || AuthError::Invalid("the server is shutting down".to_owned());
-        let request = Request {
-            token: token.to_owned(),
-            answer,
-        };
-        self.0.send(request).await.map_err(|_closed| gone())?;
-        answered.await.unwrap_or_else(|_dropped| Err(gone()))
-    }
-}
-
-/// The desk that reviews tokens and the handle to it; run the desk on the control runtime.
-pub(crate) fn desk(rule: TokenRule, kube: Arc<KubeClient>, metrics: Metrics) -> (Reviewer, Desk) {
-    let (sender, requests) = mpsc::channel(WAITING);
-    let desk = Desk {
-        requests,
-        rule: Arc::new(rule),
-        kube,
-        metrics,
-        waiting: HashMap::new(),
-        accepted: HashMap::new(),
-    };
-    (Reviewer(sender), desk)
-}
-
-/// One owner of everything that is known about tokens.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    requests: mpsc::Receiver<Request>,
-    rule: Arc<TokenRule>,
-    kube: Arc<KubeClient>,
+pub(crate) struct Checker {
+    keys: KeyFile,
+    rule: Rule,
+    reviewer: Option<Reviewer>,
+    denied: Denied,
     metrics: Metrics,
-    waiting: HashMap<String, Vec<oneshot::Sender<Result<(), AuthError>>>>,
-    accepted: HashMap<String, Instant>,
 }
 
-impl Desk {
-    /// Reviews until nobody can ask any more.
-    pub(crate) async fn run(mut self) {
-        let mut reviews: JoinSet<(String, Result<(), AuthError>)> = JoinSet::new();
-        loop {
-            tokio::select! {
-                request = self.requests.recv(), if reviews.len() < IN_FLIGHT => match request {
-                    Some(request) => self.take(request, &mut reviews),
-                    None => return,
-                },
-                Some(done) = reviews.join_next() => self.finish(done),
-            }
+impl Checker {
+    /// By the keys of a file; with a reviewer, for a second opinion.
+    pub(crate) fn new(
+        keys: KeyFile,
+        rule: Rule,
+        reviewer: Option<Reviewer>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            keys,
+            rule,
+            reviewer,
+            denied: Denied::default(),
+            metrics,
         }
     }
 
-    fn take(&mut self, request: Request, reviews: &mut JoinSet<(String, Result<(), AuthError>)>) {
-        self.accepted.retain(|_, until| *until > Instant::now());
-        if self.accepted.contains_key(&request.token) {
-            self.metrics.reviewed("cached");
-            // A stream that is gone does not need its answer.
-            let _gone = request.answer.send(Ok(()));
-            return;
-        }
-        let waiting = self.waiting.entry(request.token.clone()).or_default();
-        waiting.push(request.answer);
-        if waiting.len() == 1 {
-            let (kube, rule) = (Arc::clone(&self.kube), Arc::clone(&self.rule));
-            reviews.spawn(async move {
-                let reviewed = tokio::time::timeout(REVIEW, review(&kube, &rule, &request.token));
-                let result = reviewed
-                    .await
-                    .unwrap_or_else(|_elapsed| Err(ReviewError::Silent));
-                (
-                    request.token,
-                    result.map_err(|error| AuthError::Invalid(error.chain())),
-                )
-            });
-        }
-    }
-
-    fn finish(&mut self, done: Result<(String, Result<(), AuthError>), tokio::task::JoinError>) {
-        let Ok((token, result)) = done else {
-            tracing::error!("a token review panicked");
-            // Whoever waited for it is told by the closed channel at the next sweep.
-            return self.waiting.clear();
+    /// The node the token is bound to, and what its holder gets.
+    fn check(&self, token: &str) -> Result<(Option<String>, Pass), AuthError> {
+        let judged = self.keys.verify(token, &self.rule, unix_now());
+        let known = judged.map_err(|error| format!("token {error}"));
+        let allowed = known.and_then(|identity| match self.denied.reason(token) {
+            None => Ok(identity),
+            Some(reason) => Err(reason),
+        });
+        let result = if allowed.is_ok() {
+            "accepted"
+        } else {
+            "rejected"
         };
-        match &result {
-            Ok(()) => self.metrics.reviewed("accepted"),
-            Err(error) => {
-                self.metrics.reviewed("rejected");
-                tracing::warn!(%error, "an agent's token is refused");
-            }
-        }
-        for answer in self.waiting.remove(&token).unwrap_or_default() {
-            let _gone = answer.send(result.clone());
-        }
-        if result.is_ok() {
-            self.accepted.insert(token, Instant::now() + FRESH);
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ReviewError {
-    #[error("Failed to authenticate request. err")]
-    Client(#[source] KubeError),
-    #[error("Failed to authenticate request. err")]
-    Api(#[source] kube::Error),
-    #[error("Failed to authenticate request. err: no answer within {REVIEW:?}")]
-    Silent,
-    #[error("lookup failed: {0}")]
-    Lookup(String),
-}
-
-impl ReviewError {
-    /// The text and its causes on one line: it goes to the agent as one status message.
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
-    }
-}
-
-async fn review(kube: &KubeClient, rule: &TokenRule, token: &str) -> Result<(), ReviewError> {
-    let client = kube.client().await.map_err(ReviewError::Client)?;
-    let request = TokenReview {
-        metadata: ObjectMeta::default(),
-        spec: TokenReviewSpec {
+        self.metrics.checked(result);
+        let identity = allowed.map_err(AuthError::Invalid)?;
+        let opinion = self.reviewer.as_ref().map(|reviewer| Opinion {
+            reviewer: reviewer.clone(),
+            denied: self.denied.clone(),
             token: token.to_owned(),
-            audiences: Some(vec![rule.audience.clone()]),
-        },
-        status: None,
-    };
-    let answered = Api::<TokenReview>::all(client)
-        .create(&PostParams::default(), &request)
-        .await;
-    let status = answered
-        .map_err(ReviewError::Api)?
-        .status
-        .unwrap_or_default();
-    judge(rule, &status).map_err(ReviewError::Lookup)
+            expires: identity.expires,
+        });
+        Ok((identity.node, Pass::while_good(opinion)))
+    }
 }
 
-/// Whether a review's answer makes an agent.
-fn judge(rule: &TokenRule, status: &TokenReviewStatus) -> Result<(), String> {
-    if let Some(error) = status.error.as_ref().filter(|error| !error.is_empty()) {
-        return Err(error.clone());
-    }
-    if status.authenticated != Some(true) {
-        return Err("service account jwt not valid".to_owned());
-    }
-    if status
-        .audiences
-        .as_ref()
-        .is_some_and(|list| !list.is_empty() && !list.contains(&rule.audience))
-    {
-        return Err(format!(
-            "token is not made for audience {:?}",
-            rule.audience
-        ));
-    }
-    let user = status
-        .user
-        .as_ref()
-        .and_then(|user| user.username.as_deref())
-        .unwrap_or_default();
-    let parts: Vec<&str> = user.split(':').collect();
-    let [system, kind, namespace, account] = parts.as_slice() else {
-        return Err("unexpected username format".to_owned());
-    };
-    if (*system, *kind) != ("system", "serviceaccount") {
-        return Err("username returned is not a service account".to_owned());
-    }
-    if *namespace != rule.namespace {
-        return Err(format!(
-            "incoming request from {namespace:?} namespace. Expected {:?}",
-            rule.namespace
-        ));
-    }
-    if *account != rule.service_account {
-        return Err(format!(
-            "incoming request from {account:?} service account. Expected {:?}",
-            rule.service_account
-        ));
-    }
-    Ok(())
+/// Seconds since 1970: where the time of day comes in.
+fn unix_now() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,11 +9,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::auth::{self, Proof};
+use super::auth::{self, Checker, KeyFile, Proof, Reviewer};
 use super::backends::Backends;
 use super::leases::{self, Keeper};
 use super::metrics::Metrics;
 use super::settings::Settings;
+use super::settings::tokens::{SecondOpinion, Strangers, TokenRule};
 use crate::admin::{self, Answer, Pages};
 use crate::drain::Watcher;
 use crate::kube_client::KubeClient;
@@ -69,20 +70,27 @@ impl Background {
         }
     }
 
-    /// How agents prove themselves; starts the desk when that is by tokens.
-    pub(crate) fn proof(&mut self, settings: &Settings) -> Proof {
-        let Some(rule) = settings.agents.token.clone() else {
-            if settings.agents.tls.client_ca.is_none() {
-                tracing::warn!(
-                    "everybody who reaches the agent port is an agent: set --cluster-ca-cert, or \
-                     --agent-namespace, --agent-service-account and --authentication-audience"
-                );
-            }
-            return Proof::Handshake;
+    /// How agents prove themselves; starts the desk when the API server has a say in it.
+    pub(crate) fn proof(&mut self, settings: &Settings, keys: Option<KeyFile>) -> Proof {
+        let Some(rule) = &settings.agents.token else {
+            return without_tokens(settings);
         };
-        let (reviewer, desk) = auth::desk(rule, kube(settings), self.metrics.clone());
+        let (Some(key), Some(keys)) = (&rule.key, keys) else {
+            return Proof::Review(self.reviewer(settings, rule), rule.binding);
+        };
+        let reviewer = match key.opinion {
+            SecondOpinion::None => None,
+            SecondOpinion::Background => Some(self.reviewer(settings, rule)),
+        };
+        let checker = Checker::new(keys, rule.for_key(key), reviewer, self.metrics.clone());
+        Proof::Key(checker, rule.binding)
+    }
+
+    fn reviewer(&mut self, settings: &Settings, rule: &TokenRule) -> Reviewer {
+        let (limits, metrics) = (settings.limits.reviews, self.metrics.clone());
+        let (reviewer, desk) = auth::desk(rule.clone(), limits, kube(settings), metrics);
         self.services.spawn_on(desk.run(), &self.control);
-        Proof::Token(reviewer)
+        reviewer
     }
 
     /// Starts the lease if there is one; gives the number of live servers, 0 as long as nobody counts.
@@ -101,6 +109,28 @@ impl Background {
     pub(crate) async fn end(mut self) {
         drop(tokio::time::timeout(WITHDRAWAL, self.lease.join_next()).await);
         self.services.shutdown().await;
+    }
+}
+
+fn without_tokens(settings: &Settings) -> Proof {
+    if settings.agents.tls.client_ca.is_some() {
+        return Proof::Handshake;
+    }
+    match settings.agents.strangers {
+        Strangers::Admit => {
+            tracing::warn!(
+                "everybody who reaches the agent port is an agent: set --cluster-ca-cert, or --agent-namespace, \
+                 --agent-service-account and --authentication-audience, or --allow-unauthenticated-agents=false"
+            );
+            Proof::Handshake
+        }
+        Strangers::Refuse => {
+            tracing::warn!(
+                "every agent will be refused: set --cluster-ca-cert, or --agent-namespace, \
+                 --agent-service-account and --authentication-audience"
+            );
+            Proof::Impossible
+        }
     }
 }
 

@@ -87,6 +87,7 @@ struct Labelled {
     stream_errors: IntCounterVec,
     outcomes: IntCounterVec,
     token_reviews: IntCounterVec,
+    token_checks: IntCounterVec,
 }
 
 impl Families {
@@ -191,6 +192,11 @@ impl Families {
         self.connection_duration.observe(lifetime.as_secs_f64());
     }
 
+    /// A token was judged by the service-account key.
+    pub(crate) fn checked(&self, result: &str) {
+        self.by.token_checks.with_label_values(&[result]).inc();
+    }
+
     /// A token was looked at.
     pub(crate) fn reviewed(&self, result: &str) {
         self.by.token_reviews.with_label_values(&[result]).inc();
@@ -231,10 +237,18 @@ impl Labelled {
             token_reviews: registry.counters(
                 Family(
                     "token_reviews_total",
-                    "Agents' tokens, by what became of them.",
+                    "Agents' tokens given to the API server, by what became of them.",
                 ),
                 &["result"],
-                &[&["accepted"], &["rejected"], &["cached"]],
+                &[&["accepted"], &["rejected"], &["unanswered"], &["cached"]],
+            ),
+            token_checks: registry.counters(
+                Family(
+                    "token_checks_total",
+                    "Agents' tokens judged by the service-account key.",
+                ),
+                &["result"],
+                &[&["accepted"], &["rejected"]],
             ),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::args::{Args, FrontendArgs, LimitArgs};
+use super::args::{Args, FrontendArgs};
 use super::strategy::Strategy;
 use super::unix_socket::Leftover;
 use crate::flags::Klog;
@@ -16,8 +16,10 @@ use crate::protocol::native::mode::TunnelMode;
 mod rules;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 
 use rules::Mistakes;
+use tokens::{ReviewLimits, Strangers, TokenRule};
 
 /// A server that may start.
 #[derive(Clone, Debug)]
@@ -111,23 +113,14 @@ pub struct Agents {
     pub tls: TlsFiles,
     /// The token they must show instead.
     pub token: Option<TokenRule>,
+    /// What becomes of them when neither is asked for.
+    pub strangers: Strangers,
     /// Time between pings to an idle agent of the reference's wire.
     pub keepalive: Duration,
     /// Which wires they are offered.
     pub mode: TunnelMode,
     /// Time between pings to a native agent, and for it to answer one.
     pub native_keepalive: Duration,
-}
-
-/// Whose tokens open the agent listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenRule {
-    /// Namespace of the service account.
-    pub namespace: String,
-    /// Its name.
-    pub service_account: String,
-    /// What the token must be made for.
-    pub audience: String,
 }
 
 /// Where leases lie.
@@ -161,6 +154,8 @@ pub struct Limits {
     pub agents: usize,
     /// How long one agent may take to answer a dial.
     pub backend_dial: Option<Duration>,
+    /// Token reviews.
+    pub reviews: ReviewLimits,
 }
 
 /// The command line asks for something that cannot be.
@@ -206,11 +201,12 @@ impl TryFrom<Args> for Settings {
                     &agents.cluster_key,
                     &agents.cluster_ca_cert,
                 ),
-                token: text(&agents.authentication_audience).map(|audience| TokenRule {
-                    namespace: agents.agent_namespace.clone(),
-                    service_account: agents.agent_service_account.clone(),
-                    audience,
-                }),
+                token: TokenRule::from_flags(agents, &args.tokens),
+                strangers: if agents.allow_unauthenticated_agents {
+                    Strangers::Admit
+                } else {
+                    Strangers::Refuse
+                },
                 keepalive: agents.keepalive_time,
                 mode: tunnel_mode,
                 native_keepalive: agents.native_keepalive_time,
@@ -223,7 +219,7 @@ impl TryFrom<Args> for Settings {
             kubernetes: Kubernetes {
                 kubeconfig: path(&args.kubernetes.kubeconfig),
             },
-            limits: limits(&args.limits, agents.backend_dial_timeout),
+            limits: limits(&args),
             admin: address(&args.admin.admin_bind_address, args.admin.admin_port),
             health: address(&args.admin.health_bind_address, args.admin.health_port),
             graceful_shutdown_timeout: args.identity.graceful_shutdown_timeout,
@@ -258,14 +254,16 @@ fn frontend(
     }
 }
 
-fn limits(args: &LimitArgs, backend_dial_timeout: Duration) -> Limits {
+fn limits(args: &Args) -> Limits {
+    let (limits, backend_dial) = (&args.limits, args.agents.backend_dial_timeout);
     Limits {
-        stall: args.stalled_connection_timeout,
-        connection_buffer: args.connection_buffer_bytes,
-        connections: args.max_connections,
-        pending_dials: args.max_pending_dials,
-        agents: args.max_agents,
-        backend_dial: (!backend_dial_timeout.is_zero()).then_some(backend_dial_timeout),
+        stall: limits.stalled_connection_timeout,
+        connection_buffer: limits.connection_buffer_bytes,
+        connections: limits.max_connections,
+        pending_dials: limits.max_pending_dials,
+        agents: limits.max_agents,
+        backend_dial: (!backend_dial.is_zero()).then_some(backend_dial),
+        reviews: ReviewLimits::from_flags(&args.tokens),
     }
 }
 

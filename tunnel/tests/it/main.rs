@@ -18,3 +18,6 @@ mod server_native;
 mod server_process;
 mod server_streams;
 mod server_support;
+mod server_tokens;
+#[path = "../../src/protocol/token/mint.rs"]
+mod token_mint;

@@ -79,6 +79,12 @@ impl House {
         agent.expect("it is let in")
     }
 
+    /// What an agent that sends these headers is refused with.
+    pub(crate) async fn refusal(&self, headers: &[(&str, &str)]) -> String {
+        let refused = self.agent_with(headers).await.map(drop);
+        refused.expect_err("it must be refused").status().message
+    }
+
     /// Connects an agent that sends these headers.
     pub(crate) async fn agent_with(&self, headers: &[(&str, &str)]) -> Result<Agent, StreamError> {
         let config =

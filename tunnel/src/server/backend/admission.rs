@@ -12,13 +12,14 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request};
 use tokio::sync::watch;
 
+use super::reference::driver::DriveError;
 use super::reference::{Stream, driver};
 use super::{Backend, Wire};
 use crate::grpc::{self, PacketReader, PacketWriter, Status};
 use crate::protocol::budget::Limits;
 use crate::protocol::metadata::{self, Identifiers, MetadataError};
 use crate::protocol::packet::FromAgent;
-use crate::server::auth::Proof;
+use crate::server::auth::{Pass, Proof};
 use crate::server::backends::{Backends, Membership};
 use crate::server::metrics::Metrics;
 
@@ -64,8 +65,8 @@ impl Gate {
             return grpc::refuse(&mut respond, &status);
         }
         let (parts, body) = request.into_parts();
-        let claim = match self.admit(&parts.headers).await {
-            Ok(claim) => claim,
+        let (claim, pass) = match self.admit(&parts.headers).await {
+            Ok(admitted) => admitted,
             Err(error) => {
                 tracing::warn!(error, "an agent is refused");
                 return grpc::refuse(&mut respond, &Status::unknown(error));
@@ -78,22 +79,25 @@ impl Gate {
         match grpc::accept(&mut respond, &headers) {
             Ok(stream) => {
                 let wire = (PacketReader::new(body), PacketWriter::new(stream));
-                self.drive(claim, wire).await;
+                self.drive(claim, pass, wire).await;
             }
             Err(error) => tracing::debug!(%error, "an agent left before it was answered"),
         }
     }
 
-    async fn admit(&self, headers: &HeaderMap) -> Result<Claim, String> {
+    async fn admit(&self, headers: &HeaderMap) -> Result<(Claim, Pass), String> {
         let claim = Claim::read(headers)?;
-        self.prove(&claim).await?;
-        Ok(claim)
+        let pass = self.prove(&claim).await?;
+        Ok((claim, pass))
     }
 
-    /// Whether the agent is one; else the reference's words.
-    pub(crate) async fn prove(&self, claim: &Claim) -> Result<(), String> {
-        let proved = self.proof.check(&claim.authorization).await;
-        proved.map_err(|error| error.to_string())
+    /// What lets the agent in, whose pass may end before its stream; else the reference's words.
+    pub(crate) async fn prove(&self, claim: &Claim) -> Result<Pass, String> {
+        let checked = self
+            .proof
+            .check(&claim.authorization, &claim.identifiers)
+            .await;
+        checked.map_err(|error| error.to_string())
     }
 
     /// How many servers agents are told of.
@@ -104,6 +108,7 @@ impl Gate {
     async fn drive(
         &self,
         claim: Claim,
+        pass: Pass,
         (reader, mut writer): (PacketReader<FromAgent>, PacketWriter),
     ) {
         let stream = Stream::new(claim.agent.clone(), self.limits, self.metrics.clone());
@@ -114,6 +119,7 @@ impl Gate {
         let ended = tokio::select! {
             ended = driver::read(backend, Arc::clone(&stream), reader) => ended,
             ended = driver::write(&stream, &mut writer) => ended,
+            reason = pass.revoked() => Err(DriveError::Revoked(reason)),
         };
         stay.end(&ended);
         let status = ended.map_or_else(|error| error.status(), |()| Status::ok());

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Mode;
 use crate::flags::string_slice;
 use crate::protocol::native::mode::TunnelMode;
-use crate::server::args::{AgentArgs, Args, FrontendArgs};
+use crate::server::args::{AgentArgs, Args, FrontendArgs, TokenArgs};
 use crate::server::strategy::Strategy;
 
 /// Suites that Go's TLS takes by name and does not call insecure.
@@ -60,6 +60,7 @@ pub(super) fn tunnel_mode(args: &AgentArgs, mistakes: &mut Mistakes) -> TunnelMo
 pub(super) fn check(args: &Args, mistakes: &mut Mistakes) {
     frontend(&args.frontend, mistakes);
     agents(&args.agents, mistakes);
+    tokens(&args.tokens, &args.agents.authentication_audience, mistakes);
     let admin = &args.admin;
     for (port, name) in [
         (args.agents.agent_port, "agent"),
@@ -166,6 +167,35 @@ fn agents(args: &AgentArgs, mistakes: &mut Mistakes) {
             "unsupported TLS version {:?}: use VersionTLS12 or VersionTLS13",
             args.tls_min_version
         ));
+    }
+}
+
+fn tokens(args: &TokenArgs, audience: &str, mistakes: &mut Mistakes) {
+    let key = &args.service_account_public_key_file;
+    exists("service account public key", key, mistakes);
+    if !is_unset(key) && audience.is_empty() {
+        mistakes.add(format!(
+            "--service-account-public-key-file={:?} checks nothing without tokens: set --agent-namespace, \
+             --agent-service-account and --authentication-audience, or take it away",
+            key.display()
+        ));
+    }
+    for (flag, is_set) in [
+        (
+            "service-account-issuer",
+            !args.service_account_issuer.is_empty(),
+        ),
+        ("review-accepted-tokens", args.review_accepted_tokens),
+    ] {
+        if is_set && is_unset(key) {
+            mistakes.add(format!(
+                "--{flag} says something about tokens that a key has accepted: set --service-account-public-key-file, \
+                 or take it away"
+            ));
+        }
+    }
+    if args.token_reviews_in_flight == 0 {
+        mistakes.add("--token-reviews-in-flight=0 would review nothing: 32 is the default");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tokens::{Binding, SecondOpinion};
 use super::*;
 use crate::flags;
 
@@ -74,6 +75,8 @@ fn arguments_of_the_kubernetes_task_page_start_the_server() {
             namespace: "kube-system".to_owned(),
             service_account: "konnectivity-agent".to_owned(),
             audience: "system:konnectivity-server".to_owned(),
+            key: None,
+            binding: Binding::None,
         })
     );
 }
@@ -120,6 +123,7 @@ fn defaults_are_the_references() {
     assert_eq!(settings.limits.backend_dial, None);
     assert_eq!(settings.graceful_shutdown_timeout, Duration::ZERO);
     assert!(settings.leases.is_none());
+    assert_eq!(settings.agents.strangers, Strangers::Admit);
     assert!(
         matches!(settings.frontend.place, Place::Tcp { ref address, .. } if address == "[::]:8090")
     );
@@ -185,6 +189,63 @@ fn tokens_and_client_certificates_exclude_each_other() {
         found,
         ["--cluster-ca-cert can not be used when agent authentication is enabled"]
     );
+}
+
+#[test]
+fn tokens_may_be_checked_by_a_key() {
+    let files = Files::new();
+    let key = files.flag("service-account-public-key-file", "tls.crt");
+    let base = [
+        "--uds-name=/run/x.socket",
+        "--server-port=0",
+        &files.flag("cluster-cert", "tls.crt"),
+        &files.flag("cluster-key", "tls.key"),
+    ];
+    let tokens = [
+        "--agent-namespace=kube-system",
+        "--agent-service-account=konnectivity-agent",
+        "--authentication-audience=system:konnectivity-server",
+        "--service-account-issuer=https://one",
+        "--service-account-issuer=https://two",
+        "--review-accepted-tokens",
+        "--bind-agent-identifiers=true",
+        &key,
+    ];
+    let settings = read(&[base.as_slice(), &tokens].concat()).expect("legal");
+    let rule = settings.agents.token.expect("tokens are asked for");
+    assert_eq!(rule.binding, Binding::Node);
+    let found = rule.key.expect("a key");
+    assert!(found.file.ends_with("tls.crt"));
+    assert_eq!(found.issuers, ["https://one", "https://two"]);
+    assert_eq!(found.opinion, SecondOpinion::Background);
+    assert_eq!(settings.limits.reviews.in_flight, 32);
+    assert_eq!(settings.limits.reviews.fresh, Duration::from_mins(1));
+
+    for (flags, mistake) in [
+        (vec![key.as_str()], "checks nothing without tokens"),
+        (
+            vec!["--service-account-issuer=a"],
+            "--service-account-issuer says something",
+        ),
+        (
+            vec!["--review-accepted-tokens"],
+            "--review-accepted-tokens says something",
+        ),
+        (vec!["--token-reviews-in-flight=0"], "32 is the default"),
+        (
+            vec![
+                "--service-account-public-key-file=/nowhere",
+                "--agent-namespace=a",
+                "--agent-service-account=b",
+                "--authentication-audience=c",
+            ],
+            "error checking service account public key /nowhere",
+        ),
+    ] {
+        let found = mistakes(&[base.as_slice(), &flags].concat());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(mistake), "{found:?} lacks {mistake}");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::h2_limits;
 use crate::protocol::native::control::{Control, ControlError, Decoder};
 use crate::protocol::native::hello::{AgentHello, HelloError, ServerHello};
 use crate::protocol::native::liveness::{Due, Liveness};
+use crate::server::auth::{AuthError, Pass};
 use crate::server::backend::admission::{Claim, Gate, Stay};
 use crate::server::backend::{Backend, Wire};
 use crate::server::metrics::{PacketKind, Segment};
@@ -55,6 +56,9 @@ pub(crate) enum SessionError {
     /// The agent was not let in.
     #[error("the agent is refused: {0}")]
     Refused(String),
+    /// What let the agent in is good no more.
+    #[error("the agent is turned out")]
+    Revoked(#[source] AuthError),
 }
 
 /// Serves one agent until its connection is over.
@@ -66,7 +70,7 @@ where
     let handshake = timeout(START, builder.handshake(socket)).await;
     let (sender, connection) = handshake.map_err(|_elapsed| SessionError::Slow)??;
     let mut connection = std::pin::pin!(connection);
-    let (backend, mut control) = tokio::select! {
+    let (backend, mut control, pass) = tokio::select! {
         biased;
         ended = &mut connection => return Ok(ended?),
         admitted = admit(sender, gate) => admitted?,
@@ -79,15 +83,24 @@ where
         biased;
         ended = &mut connection => ended.map_err(SessionError::from),
         ended = control.attend(&backend, gate) => ended,
+        reason = pass.revoked() => Err(SessionError::Revoked(reason)),
     };
     stay.end(&ended);
+    if let Err(SessionError::Revoked(reason)) = &ended {
+        let reason = reason.to_string();
+        tokio::select! {
+            biased;
+            _ = &mut connection => {}
+            told = control.refuse(&reason) => drop(told),
+        }
+    }
     ended
 }
 
 async fn admit(
     sender: SendRequest<Bytes>,
     gate: &Gate,
-) -> Result<(Arc<Backend>, ControlStream), SessionError> {
+) -> Result<(Arc<Backend>, ControlStream, Pass), SessionError> {
     let greeted = timeout(START, greet(sender.clone(), gate)).await;
     let (hello, mut control) = greeted.map_err(|_elapsed| SessionError::Slow)??;
     let claim = Claim {
@@ -95,14 +108,18 @@ async fn admit(
         identifiers: hello.identifiers().map_err(HelloError::from)?,
         authorization: hello.authorization,
     };
-    if let Err(error) = control.answer_while(gate.prove(&claim)).await? {
-        tracing::warn!(agent = claim.agent, error, "an agent is refused");
-        control.refuse(&error).await?;
-        return Err(SessionError::Refused(error));
-    }
+    let pass = match control.answer_while(gate.prove(&claim)).await? {
+        Ok(pass) => pass,
+        Err(error) => {
+            tracing::warn!(agent = claim.agent, error, "an agent is refused");
+            control.refuse(&error).await?;
+            return Err(SessionError::Refused(error));
+        }
+    };
     let wire = Wire::Native(Streams::new(sender, gate.metrics.clone()));
     let who = (claim.agent, claim.identifiers);
-    Ok((Backend::new(who, wire, gate.metrics.clone()), control))
+    let backend = Backend::new(who, wire, gate.metrics.clone());
+    Ok((backend, control, pass))
 }
 
 /// Says who we are and hears who the agent is.
@@ -172,7 +189,7 @@ impl ControlStream {
         }
     }
 
-    /// The only word to an agent that is not let in; waits until it has gone.
+    /// The last word to an agent that is not let in, or turned out; waits until it has gone.
     async fn refuse(&mut self, reason: &str) -> Result<(), SessionError> {
         let reason = reason.to_owned();
         self.send(Control::Refused { reason })?;

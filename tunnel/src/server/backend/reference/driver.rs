@@ -15,6 +15,7 @@ use crate::protocol::id::ConnectId;
 use crate::protocol::packet::{FromAgent, ToAgent};
 use crate::protocol::table::{Answer, Broken};
 use crate::queue::Pushed;
+use crate::server::auth::AuthError;
 use crate::server::backend::connection::{self, Connection};
 use crate::server::backend::{Backend, DialFailure, Ending};
 use crate::server::metrics::{DialFailureReason, PacketKind, Segment};
@@ -28,6 +29,9 @@ pub(crate) enum DriveError {
     /// The agent makes no sense.
     #[error("the agent breaks the protocol")]
     Broken(#[from] Broken),
+    /// What let the agent in is good no more.
+    #[error("the agent is turned out")]
+    Revoked(#[source] AuthError),
 }
 
 impl DriveError {
@@ -36,6 +40,7 @@ impl DriveError {
         match self {
             Self::Stream(error) => error.status(),
             Self::Broken(error) => Status::unknown(error.to_string()),
+            Self::Revoked(error) => Status::unknown(error.to_string()),
         }
     }
 }
