@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use crate::api::tenant_control_plane::AddressType;
 use crate::names::key;
+use crate::tenant_control_plane::control_plane::ControlPlane;
 use crate::validate::Component;
 
 use super::Serving;
@@ -18,6 +19,10 @@ use super::volumes::{self, EGRESS, PKI};
 
 /// A file of authorizers excludes the flag that lists them.
 const AUTHORIZATION_CONFIG: &str = "--authorization-config";
+/// Who issues service-account tokens, unless the user names others.
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// The flag that says so; it may be given several times, and the first signs.
+const ISSUER_FLAG: &str = "service-account-issuer";
 
 pub(super) fn build(serving: Serving<'_>) -> Container {
     let control_plane = serving.control_plane;
@@ -50,6 +55,21 @@ pub(super) fn build(serving: Serving<'_>) -> Container {
         mounts: [&pods.additional_volume_mounts.api_server, &mounts],
     };
     container::of(control_plane, program)
+}
+
+/// Whoever may have issued a service-account token that kube-apiserver accepts.
+pub(super) fn issuers(control_plane: &ControlPlane) -> Vec<String> {
+    let given = control_plane.pods.extra_args.api_server.iter();
+    let theirs: Vec<_> = given
+        .filter_map(|argument| argument.trim_start_matches('-').split_once('='))
+        .filter(|(flag, _)| *flag == ISSUER_FLAG)
+        .map(|(_, issuer)| issuer.to_owned())
+        .collect();
+    if theirs.is_empty() {
+        vec![ISSUER.to_owned()]
+    } else {
+        theirs
+    }
 }
 
 fn flags(serving: Serving<'_>) -> Vec<Argument> {
@@ -131,10 +151,7 @@ fn defaults(theirs: &[String]) -> impl Iterator<Item = Argument> {
         ("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
         ("requestheader-group-headers", "X-Remote-Group"),
         ("requestheader-username-headers", "X-Remote-User"),
-        (
-            "service-account-issuer",
-            "https://kubernetes.default.svc.cluster.local",
-        ),
+        (ISSUER_FLAG, ISSUER),
     ];
     let flags = always.into_iter().chain(modes);
     flags.map(|(flag, value)| (flag, value.to_owned()))

@@ -12,7 +12,7 @@
 //! | `sa.pub`, `sa.key` | kube-apiserver, kube-controller-manager | no: `service-account` |
 //! | kubeconfigs, whose certificates are embedded | kube-controller-manager, kube-scheduler | no: `…-kubeconfig` |
 //! | egress selection | kube-apiserver | no: `egress-selector` |
-//! | certificate and kubeconfig of the tunnel | our konnectivity-server | yes: not here |
+//! | certificate, kubeconfig and `sa.pub` of the tunnel | our konnectivity-server | yes: not here |
 //! | the same | another one, as the reference loads them once | no: `konnectivity` |
 //!
 //! All leaves are issued together, hence due together, hence renewed in one roll.

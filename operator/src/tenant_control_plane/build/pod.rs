@@ -17,8 +17,8 @@ pub(super) fn build(serving: Serving<'_>) -> PodSpec {
     let pods = &control_plane.pods;
     let mut volumes = pods.additional_volumes.clone();
     volumes.extend(volumes::always(&control_plane.names));
-    if control_plane.tunnel.is_some() {
-        volumes.extend(volumes::tunnel(&control_plane.names));
+    if let Some(tunnel) = &control_plane.tunnel {
+        volumes.extend(volumes::tunnel(&control_plane.names, &tunnel.image));
     }
     PodSpec {
         init_containers: some(&pods.additional_init_containers),

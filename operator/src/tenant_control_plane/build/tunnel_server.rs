@@ -12,11 +12,12 @@ use crate::api::tenant_control_plane::Probes;
 use crate::tenant_control_plane::control_plane::{ControlPlane, Tunnel, TunnelImage};
 use crate::validate::Component;
 
+use super::api_server;
 use super::arguments::{Argument, merge};
 use super::config_maps::mode;
 use super::container::{self, Capability, Program};
 use super::probes::{self, Health};
-use super::volumes;
+use super::volumes::{self, PKI};
 
 /// Where kube-apiserver dials the server.
 pub const SOCKET: &str = "/run/konnectivity/konnectivity-server.socket";
@@ -104,7 +105,21 @@ fn flags(control_plane: &ControlPlane, tunnel: &Tunnel) -> Vec<Argument> {
     }
     if ours {
         flags.push(("graceful-shutdown-timeout", DRAIN.to_owned()));
+        flags.extend(token_checks(control_plane));
     }
+    flags
+}
+
+/// Agents are let in by the key that signed their tokens, in whatever state kube-apiserver is; a review afterwards
+/// finds the revoked ones.
+fn token_checks(control_plane: &ControlPlane) -> Vec<Argument> {
+    let issuers = api_server::issuers(control_plane).into_iter();
+    let issuers = issuers.map(|issuer| ("service-account-issuer", issuer));
+    let mut flags = vec![
+        ("review-accepted-tokens", "true".to_owned()),
+        ("service-account-public-key-file", format!("{PKI}/sa.pub")),
+    ];
+    flags.extend(issuers);
     flags
 }
 

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::names::{ConfigMapName, Names, SecretName, key};
+use crate::tenant_control_plane::control_plane::TunnelImage;
 
 /// Where the control plane's programs look for their files.
 pub(super) const DIRECTORY: &str = "/etc/kubernetes";
@@ -38,8 +39,12 @@ pub(super) fn always(names: &Names) -> Vec<Volume> {
     ]
 }
 
-/// The volumes of one with a tunnel.
-pub(super) fn tunnel(names: &Names) -> Vec<Volume> {
+/// The volumes of one with a tunnel. Our server alone checks agents' tokens, by the public key.
+pub(super) fn tunnel(names: &Names, image: &TunnelImage) -> Vec<Volume> {
+    let tokens = match image {
+        TunnelImage::Ours(_) => TOKEN_FILES,
+        TunnelImage::Literal(_) => &[],
+    };
     vec![
         Volume {
             name: SOCKET.to_owned(),
@@ -58,7 +63,7 @@ pub(super) fn tunnel(names: &Names) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-        projected(names, KONNECTIVITY, KONNECTIVITY_FILES),
+        projected(names, KONNECTIVITY, &[KONNECTIVITY_FILES, tokens].concat()),
     ]
 }
 
@@ -173,6 +178,8 @@ const KONNECTIVITY_FILES: &[File] = &[
         "pki/konnectivity-server.key",
     ),
 ];
+
+const TOKEN_FILES: &[File] = &[(SecretName::ServiceAccount, key::SA_PUB, "pki/sa.pub")];
 
 /// One source for each Secret, with its files in the order of the table.
 fn projected(names: &Names, volume: &str, files: &[File]) -> Volume {

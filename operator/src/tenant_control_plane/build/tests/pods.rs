@@ -233,4 +233,54 @@ fn another_tunnel_image_is_given_the_references_flags_only() {
             .iter()
             .any(|argument| argument.contains("graceful") || argument.contains("lease"))
     );
+    assert!(!arguments.join(" ").contains("service-account-"));
+    assert!(!arguments.join(" ").contains("review"));
+    assert!(!keys_of_the_tunnel(&spec).contains("sa.pub"));
+}
+
+/// The files of the tunnel's volume.
+fn keys_of_the_tunnel(spec: &Value) -> String {
+    let template = template(spec);
+    let volumes = template["spec"]["volumes"].as_array().unwrap();
+    volumes
+        .iter()
+        .find(|volume| volume["name"] == "konnectivity-server-kubeconfig")
+        .unwrap()
+        .to_string()
+}
+
+#[test]
+fn agents_tokens_are_checked_by_the_key_and_the_issuers_of_kube_apiserver() {
+    let flags = |spec: &Value| {
+        let mut flags = arguments(spec, "konnectivity-server");
+        flags.retain(|flag| {
+            flag.contains("-public-key") || flag.contains("issuer") || flag.contains("review")
+        });
+        flags
+    };
+    assert_eq!(
+        flags(&json!({})),
+        [
+            "--review-accepted-tokens=true",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            "--service-account-public-key-file=/etc/kubernetes/pki/sa.pub",
+        ]
+    );
+    let files = keys_of_the_tunnel(&json!({}));
+    assert!(
+        files.contains("sa.pub") && !files.contains("sa.key"),
+        "{files}"
+    );
+    let issuers = [
+        "--service-account-issuer=https://b",
+        "--service-account-issuer=https://a",
+    ];
+    let spec = json!({"controlPlane": {"deployment": {"extraArgs": {"apiServer": issuers}}}});
+    assert_eq!(
+        flags(&spec)[1..3],
+        [
+            "--service-account-issuer=https://a",
+            "--service-account-issuer=https://b"
+        ]
+    );
 }
