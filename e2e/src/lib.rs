@@ -9,7 +9,7 @@
 //! `programs` builds the real programs from pinned Go modules, `image` makes container images of them without a
 //! container engine, `machine` gives each node namespaces of its own, `management` and `worker` make nodes of machines,
 //! and [`lab::Lab`] is all of that. The `lab` program is its command line; `make help` names the ways to call it.
-//! [`bench`] needs no lab: it measures the tunnel on loopback, and the `bench` program is its command line.
+//! [`mod@bench`] needs no lab: it measures the tunnel on loopback, and the `bench` program is its command line.
 
 pub mod bench;
 pub mod cgroup;

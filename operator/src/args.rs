@@ -59,11 +59,11 @@ pub struct Args {
     datastore: String,
 
     /// Image of konnectivity-server for tenants that do not choose one
-    #[arg(long, default_value = concat!("warren/konnectivity-server:", env!("CARGO_PKG_VERSION")), help_heading = "Tenants")]
+    #[arg(long, default_value = concat!("docker.io/warren/konnectivity:", env!("CARGO_PKG_VERSION")), help_heading = "Tenants")]
     konnectivity_server_image: String,
 
     /// Image of konnectivity-agent for tenants that do not choose one
-    #[arg(long, default_value = concat!("warren/konnectivity-agent:", env!("CARGO_PKG_VERSION")), help_heading = "Tenants")]
+    #[arg(long, default_value = concat!("docker.io/warren/konnectivity:", env!("CARGO_PKG_VERSION")), help_heading = "Tenants")]
     konnectivity_agent_image: String,
 
     /// Tenant control planes that are worked on at the same time

@@ -28,6 +28,12 @@ pub(super) struct Former {
     /// Certificates are renewed at two thirds of their life
     #[arg(long, hide = true)]
     certificate_expiration_deadline: Option<String>,
+    /// Tenants wake their objects through watches
+    #[arg(long, hide = true)]
+    trigger_channel_buffer_size: Option<String>,
+    /// Tenants wake their objects through watches
+    #[arg(long, hide = true)]
+    trigger_channel_timeout: Option<String>,
     /// Nothing is ever sent anywhere
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     disable_telemetry: Option<String>,
@@ -60,6 +66,8 @@ impl Former {
             webhook_ca_path,
             cache_resync_period,
             certificate_expiration_deadline,
+            trigger_channel_buffer_size,
+            trigger_channel_timeout,
             disable_telemetry,
             zap_devel,
             zap_encoder,
@@ -78,6 +86,8 @@ impl Former {
                 "--certificate-expiration-deadline",
                 certificate_expiration_deadline,
             ),
+            ("--trigger-channel-buffer-size", trigger_channel_buffer_size),
+            ("--trigger-channel-timeout", trigger_channel_timeout),
             ("--disable-telemetry", disable_telemetry),
             ("--zap-devel", zap_devel),
             ("--zap-encoder", zap_encoder),

@@ -180,7 +180,8 @@ fn silent(agents: usize, evidence: &Evidence) -> (Reason, String) {
     }
     let text = format!(
         "{agents} agents run and none is connected: nodes must reach the control plane's endpoint on the port of \
-         addons.konnectivity.server. Check firewalls on the way, then `kubectl logs` of the agents on a node"
+         addons.konnectivity.server. Check firewalls on the way, then on a node \
+         `crictl logs $(crictl ps -a -q --name konnectivity-agent | head -1)`"
     );
     (Reason::NoAgentConnected, text)
 }

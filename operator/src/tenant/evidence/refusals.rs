@@ -20,8 +20,11 @@ use crate::tenant::inputs::HostPort;
 
 /// Where servers show `/metrics` beside `/healthz`.
 const PORT: u16 = 8134;
-/// The counter of tokens.
-const COUNTER: &str = "konnectivity_network_proxy_server_token_reviews_total";
+/// The counters of tokens: judged by the service-account key, and by the API server.
+const COUNTERS: [&str; 2] = [
+    "konnectivity_network_proxy_server_token_checks_total",
+    "konnectivity_network_proxy_server_token_reviews_total",
+];
 /// A server that does not answer at once is left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More than any server says.
@@ -94,9 +97,10 @@ async fn metrics(server: &HostPort) -> Option<String> {
 
 /// The refused ones in a page of metrics.
 fn rejected(page: &str) -> u64 {
-    let counts = page
-        .lines()
-        .filter(|line| line.starts_with(COUNTER) && line.contains("result=\"rejected\""));
+    let counts = page.lines().filter(|line| {
+        COUNTERS.iter().any(|counter| line.starts_with(counter))
+            && line.contains("result=\"rejected\"")
+    });
     counts
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
         .sum()
@@ -111,8 +115,10 @@ mod tests {
         let page = "# TYPE konnectivity_network_proxy_server_token_reviews_total counter\n\
             konnectivity_network_proxy_server_token_reviews_total{result=\"accepted\"} 7\n\
             konnectivity_network_proxy_server_token_reviews_total{result=\"rejected\"} 3\n\
+            konnectivity_network_proxy_server_token_checks_total{result=\"accepted\"} 5\n\
+            konnectivity_network_proxy_server_token_checks_total{result=\"rejected\"} 4\n\
             konnectivity_network_proxy_server_dial_failure_count{reason=\"no_agent\"} 9\n";
-        assert_eq!(rejected(page), 3);
+        assert_eq!(rejected(page), 7);
         assert_eq!(rejected(""), 0);
     }
 
