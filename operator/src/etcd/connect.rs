@@ -108,9 +108,7 @@ impl Etcd {
             // may do, each call says for itself.
             Err(Error::Call { source, .. }) if judges_the_user(source.code()) => Ok(etcd),
             // In TLS 1.3 the handshake is over for us before the server has judged our certificate.
-            Err(Error::Call { source, .. }) if source.code() == Code::Cancelled => {
-                Err(Error::HungUp(source))
-            }
+            Err(Error::Call { source, .. }) if hung_up(&source) => Err(Error::HungUp(source)),
             Err(error) => Err(error),
         }
     }
@@ -149,6 +147,13 @@ impl Etcd {
 /// etcd's codes for a user without the permission, and for one that it does not know.
 fn judges_the_user(code: Code) -> bool {
     matches!(code, Code::PermissionDenied | Code::FailedPrecondition)
+}
+
+/// Whether the connection broke under a first call: cancelled, or, when our bytes met a closed socket, an unknown error
+/// with a cause on our side. What a server answers has no such cause.
+fn hung_up(status: &tonic::Status) -> bool {
+    let is_local = std::error::Error::source(status).is_some();
+    status.code() == Code::Cancelled || (status.code() == Code::Unknown && is_local)
 }
 
 /// `host:port`, or the same with `https://` before it.
