@@ -123,6 +123,7 @@ async fn fill(lab: &Lab, archives: &[PathBuf]) -> Result<(Tenant, Cluster, Worke
     worker.start_proxy(&cluster).await?;
     warren::wait_agents_ready(&cluster).await?;
     tenant.wait_ready().await?;
+    crate::replica::wait_all_reach(lab, &tenant, &cluster, "worker").await?;
     Ok((tenant, cluster, worker))
 }
 

@@ -30,6 +30,7 @@ pub mod node;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod replica;
 pub mod report;
 pub mod residue;
 pub mod scenario;

@@ -163,6 +163,8 @@ async fn make_volumes(machine: &Machine, cluster: &Cluster) -> Result<()> {
             "annotations": { "storageclass.kubernetes.io/is-default-class": "true" },
         },
         "provisioner": "kubernetes.io/no-provisioner",
+        // The scheduler binds: a claim that is bound behind its back may leave the pod waiting for minutes.
+        "volumeBindingMode": "WaitForFirstConsumer",
     })];
     for number in 1..=4 {
         let path = format!("/run/node/disk/volumes/{number}");

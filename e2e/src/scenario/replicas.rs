@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::demo::{Demo, rows};
 use crate::error::{Error, Result, expect_contains};
+use crate::replica;
 use crate::scenario::agents::tunnel_works;
 use crate::wait::{Seen, until};
 
@@ -29,33 +30,12 @@ pub(super) async fn each_reaches_the_worker(demo: &Demo) -> Result<String> {
     Ok(format!("exec through {}", addresses.join(" and ")))
 }
 
-/// `exec` through one kube-apiserver, from the management machine, which reaches the pods.
+/// `exec` through one kube-apiserver.
 async fn exec_at(demo: &Demo, address: &str) -> Result<()> {
     let sent = rows::random();
-    let server = format!("--server=https://{address}:6443");
-    demo.lab.management_machine().write(
-        "/run/tenant.kubeconfig",
-        crate::place::read(demo.cluster.kubeconfig())?,
-    )?;
-    let arguments = [
-        "kubectl",
-        "--kubeconfig=/run/tenant.kubeconfig",
-        "--tls-server-name=kubernetes",
-        &server,
-        "exec",
-        "-i",
-        "demo",
-        "--",
-        "rev",
-    ];
-    let answer = demo
-        .lab
-        .management_machine()
-        .command(arguments)
-        .input(format!("{sent}\n"))
-        .limit(Duration::from_secs(20))
-        .run()
-        .await?;
+    let arguments = ["exec", "-i", "demo", "--", "rev"];
+    let whom = (&demo.lab, &demo.cluster);
+    let answer = replica::ask(whom, address, &arguments, format!("{sent}\n")).await?;
     expect_contains(
         "what `rev` answered",
         &answer,
