@@ -1,0 +1,60 @@
+//! One kube-apiserver of several: in, the address of its pod and kubectl's arguments; out, what it alone answers.
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::error::Result;
+use crate::lab::Lab;
+use crate::wait::{Seen, until};
+use crate::warren::Tenant;
+
+/// Where the management machine keeps the tenant's kubeconfig.
+const KUBECONFIG: &str = "/run/tenant.kubeconfig";
+
+/// kubectl against one pod, from the management machine, which reaches the pods.
+pub async fn ask(
+    (lab, tenant): (&Lab, &Cluster),
+    address: &str,
+    arguments: &[&str],
+    input: String,
+) -> Result<String> {
+    let machine = lab.management_machine();
+    machine.write(KUBECONFIG, crate::place::read(tenant.kubeconfig())?)?;
+    let (kubeconfig, server) = (
+        format!("--kubeconfig={KUBECONFIG}"),
+        format!("--server=https://{address}:6443"),
+    );
+    machine
+        .command([
+            "kubectl",
+            &kubeconfig,
+            "--tls-server-name=kubernetes",
+            &server,
+        ])
+        .args(arguments)
+        .input(input)
+        .limit(Duration::from_secs(20))
+        .run()
+        .await
+}
+
+/// Waits until every kube-apiserver reaches the node. Behind a load balancer an agent meets the servers one by one,
+/// and may meet the same one several times.
+pub async fn wait_all_reach(
+    lab: &Lab,
+    tenant: &Tenant,
+    cluster: &Cluster,
+    node: &str,
+) -> Result<()> {
+    let path = format!("--raw=/api/v1/nodes/{node}/proxy/healthz");
+    for address in tenant.pod_addresses().await? {
+        let what = format!("the kubelet through the kube-apiserver at {address}");
+        until(&what, Duration::from_mins(1), async || {
+            ask((lab, cluster), &address, &["get", &path], String::new())
+                .await
+                .map(|_ok| Seen::Yes(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
