@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::command::Invocation;
 use crate::error::Result;
 use crate::lab::Lab;
 use crate::wait::{Seen, until};
@@ -11,29 +12,48 @@ use crate::warren::Tenant;
 /// Where the management machine keeps the tenant's kubeconfig.
 const KUBECONFIG: &str = "/run/tenant.kubeconfig";
 
+/// What may be asked for by kubectl within this.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Where konnectivity-server shows its metrics, in its pod.
+const METRICS: u16 = 8134;
+
 /// kubectl against one pod, from the management machine, which reaches the pods.
 pub async fn ask(
-    (lab, tenant): (&Lab, &Cluster),
+    whom: (&Lab, &Cluster),
     address: &str,
     arguments: &[&str],
     input: String,
 ) -> Result<String> {
+    let kubectl = kubectl(whom, address, arguments)?;
+    kubectl.input(input).limit(ANSWER).run().await
+}
+
+/// The same, to be run.
+pub fn kubectl(
+    (lab, tenant): (&Lab, &Cluster),
+    address: &str,
+    arguments: &[&str],
+) -> Result<Invocation> {
     let machine = lab.management_machine();
     machine.write(KUBECONFIG, crate::place::read(tenant.kubeconfig())?)?;
     let (kubeconfig, server) = (
         format!("--kubeconfig={KUBECONFIG}"),
         format!("--server=https://{address}:6443"),
     );
-    machine
-        .command([
-            "kubectl",
-            &kubeconfig,
-            "--tls-server-name=kubernetes",
-            &server,
-        ])
-        .args(arguments)
-        .input(input)
-        .limit(Duration::from_secs(20))
+    let command = [
+        "kubectl",
+        &kubeconfig,
+        "--tls-server-name=kubernetes",
+        &server,
+    ];
+    Ok(machine.command(command).args(arguments))
+}
+
+/// The metrics page of the konnectivity-server in one pod.
+pub async fn metrics(lab: &Lab, pod: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/default/pods/{pod}:{METRICS}/proxy/metrics");
+    lab.management()
+        .kubectl(["get", "--raw", &path])
         .run()
         .await
 }

@@ -15,6 +15,7 @@ mod agents;
 mod certificates;
 mod faults;
 mod life_cycle;
+mod peers;
 mod replicas;
 mod restore;
 mod stalls;
@@ -42,6 +43,10 @@ const ALL: &[Scenario] = &[
     Scenario {
         name: "two-replicas",
         run: |demo| replicas::each_reaches_the_worker(demo).boxed_local(),
+    },
+    Scenario {
+        name: "three-replicas-sticky",
+        run: |demo| peers::sticky(demo).boxed_local(),
     },
     Scenario {
         name: "scale-1-2-0-1",

@@ -227,6 +227,11 @@ impl Tenant {
         self.of_pods("/metadata/name").await
     }
 
+    /// The uids of its running pods, which tell a pod from another one of its name.
+    pub async fn pod_uids(&self) -> Result<Vec<String>> {
+        self.of_pods("/metadata/uid").await
+    }
+
     /// The addresses of its running pods.
     pub async fn pod_addresses(&self) -> Result<Vec<String>> {
         self.of_pods("/status/podIP").await

@@ -54,6 +54,16 @@ pub fn native_agent_side() -> server::Builder {
     builder
 }
 
+/// Between servers, the side that dials: a stream for each relayed connection.
+pub fn peer_client() -> client::Builder {
+    native_server_side()
+}
+
+/// Between servers, the side that relays.
+pub fn peer_server() -> server::Builder {
+    native_agent_side()
+}
+
 fn asking(stream: u32, connection: u32) -> client::Builder {
     let mut builder = client::Builder::new();
     builder

@@ -65,7 +65,7 @@
 //!   one place where a connection is either the reference's or native.
 //! * Control messages: unknown kinds are skipped ([`protocol::native::control`]), so membership,
 //!   drain and tokens can grow there.
-//! * Peering: [`server`] picks a backend in one place; another server can be one.
+//! * Peering: a sibling is a backend like an agent ([`protocol::peer`]); what it relays goes no further.
 //! * Resuming: tables belong to a stream instance and give up all they hold at its end
 //!   ([`protocol::table::ServerTable::lose`]); that is where a session would be kept instead.
 
@@ -78,6 +78,7 @@ pub mod drain;
 pub mod flags;
 pub mod grpc;
 pub mod h2_limits;
+mod heard;
 pub mod kube_client;
 pub mod metrics;
 pub mod protocol;
@@ -87,3 +88,4 @@ pub mod server;
 pub mod telemetry;
 pub mod threads;
 pub mod tls;
+mod trips;

@@ -26,11 +26,13 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod budget;
+pub mod delimited;
 pub mod destination;
 pub mod framing;
 pub mod id;
 pub mod metadata;
 pub mod native;
 pub mod packet;
+pub mod peer;
 pub mod table;
 pub mod token;

@@ -20,6 +20,7 @@ mod h2_connection;
 mod leases;
 mod listener;
 mod metrics;
+mod peers;
 pub mod settings;
 pub mod strategy;
 pub mod unix_socket;
@@ -40,6 +41,7 @@ use crate::drain::Trigger;
 use crate::metrics::Registry;
 use crate::protocol::budget;
 use crate::protocol::native::{self, mode::TunnelMode};
+use crate::protocol::peer;
 use crate::tls::{Acceptor, Policy, TlsError};
 
 use auth::{KeyFile, KeyFileError};
@@ -50,11 +52,14 @@ use doors::{AgentDoor, FrontendDoor};
 use frontend::Dialer;
 use listener::{Listener, Places, accept};
 use metrics::Metrics;
+use peers::Doorstep;
 use settings::{Mode, Place, Settings, TlsFiles};
 use unix_socket::{SocketFile, UnixSocketError};
 
 /// Descriptors that clients leave to everything else.
 const SPARE: usize = 64;
+/// Connections of other servers: one of each, and one that takes its place.
+const PEERS: usize = 64;
 /// How often a draining server looks whether it is empty.
 const EMPTY: Duration = Duration::from_millis(100);
 
@@ -113,6 +118,7 @@ pub struct Server {
     agents: Listener,
     agent_tls: Acceptor,
     keys: Option<KeyFile>,
+    peers: Option<Doorstep>,
     frontend: Listener,
     frontend_tls: Option<Acceptor>,
     socket_file: Option<SocketFile>,
@@ -147,6 +153,14 @@ impl Server {
             .as_ref()
             .and_then(|rule| rule.key.as_ref());
         let keys = key.map(|key| KeyFile::open(&key.file)).transpose()?;
+        let peers = match &settings.peers {
+            None => None,
+            Some(peers) => {
+                let tls = acceptor("other servers", &peers.tls, &[peer::ALPN])?;
+                let listener = listen("other servers", &peers.address).await?;
+                Some(Doorstep::new(peers.clone(), listener, tls))
+            }
+        };
         let registry = Registry::new(metrics::PREFIX);
         let metrics = Metrics::new(&registry);
         Ok(Self {
@@ -156,6 +170,7 @@ impl Server {
             agents,
             agent_tls,
             keys,
+            peers,
             frontend,
             frontend_tls,
             socket_file,
@@ -177,6 +192,11 @@ impl Server {
         self.frontend.address()
     }
 
+    /// Where the other servers connect, if they may.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.peers.as_ref().and_then(Doorstep::address)
+    }
+
     /// Serves until `trigger` starts the drain and the last frontend is gone, or it is forced.
     pub async fn run(self, control: &Handle, trigger: &Trigger) {
         let Self {
@@ -186,6 +206,7 @@ impl Server {
             agents,
             agent_tls,
             keys,
+            peers,
             frontend,
             frontend_tls,
             socket_file,
@@ -193,26 +214,36 @@ impl Server {
         let backends = Arc::new(Backends::new(settings.strategies.clone(), metrics.clone()));
         let mut background = Background::new(control.clone(), trigger.watcher(), metrics.clone());
         background.serve_pages(&settings, &registry, &backends);
+        let (siblings, living) =
+            peers::meet(peers, &settings.server_id, &backends, metrics.clone());
         let gate = Gate {
             server_id: settings.server_id.clone(),
             server_count: settings.server_count,
             live: background.keep_lease(&settings),
+            siblings: living,
             proof: background.proof(&settings, keys),
             backends: Arc::clone(&backends),
             limits: budget(&settings.limits),
             native_keepalive: settings.agents.native_keepalive,
+            drain: trigger.watcher(),
             metrics: metrics.clone(),
         };
         let dialer = Dialer::new(Arc::clone(&backends), &settings.limits, metrics.clone());
         let agent_door = AgentDoor::new(agent_tls, gate, &settings.agents);
-        let frontend_door =
-            FrontendDoor::new(&settings.frontend, frontend_tls, dialer, metrics.clone());
+        let frontend_door = FrontendDoor::new(
+            &settings.frontend,
+            frontend_tls,
+            dialer.clone(),
+            metrics.clone(),
+        );
         let all = Arc::new(Semaphore::new(raise_limit().saturating_sub(SPARE)));
         let for_agents = Places::new(settings.limits.agents, &all);
         let for_frontends = Places::new(settings.limits.connections, &all);
+        let for_peers = Places::new(PEERS, &all);
         tokio::select! {
             () = accept("agent", agents, for_agents, |socket| agent_door.serve(socket)) => {}
             () = accept("frontend", frontend, for_frontends, |socket| frontend_door.serve(socket)) => {}
+            () = peers::serve(siblings, &dialer, trigger.watcher(), for_peers) => {}
             () = drained(trigger, settings.graceful_shutdown_timeout, &metrics) => {}
         }
         drop(socket_file);

@@ -9,9 +9,7 @@ use crate::demo::{Demo, rows};
 use crate::error::{Error, Result, expect_contains};
 use crate::image::workload::TEST_IMAGE;
 use crate::programs::hex;
-
-/// The server's health port, which has its metrics too.
-const METRICS_PORT: u16 = 8134;
+use crate::replica;
 
 /// What an `exec` prints raises the server's count of DATA packets from agents, by as many as it takes at least.
 pub(super) async fn packets_are_counted(demo: &Demo) -> Result<String> {
@@ -44,13 +42,7 @@ pub(super) async fn packets_are_counted(demo: &Demo) -> Result<String> {
 async fn data_from_agents(demo: &Demo) -> Result<u64> {
     let mut sum = 0;
     for pod in demo.tenant.pods().await? {
-        let path = format!("/api/v1/namespaces/default/pods/{pod}:{METRICS_PORT}/proxy/metrics");
-        let text = demo
-            .lab
-            .management()
-            .kubectl(["get", "--raw", &path])
-            .run()
-            .await?;
+        let text = replica::metrics(&demo.lab, &pod).await?;
         let lines = text.lines().filter(|line| {
             line.starts_with("konnectivity_network_proxy_server_stream_packets_total{")
                 && line.contains("segment=\"from_agent\"")

@@ -13,7 +13,6 @@
 
 mod connection;
 mod control;
-mod heard;
 mod pump;
 mod session;
 #[cfg(test)]
@@ -30,15 +29,16 @@ use http::{Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::control::{ControlStream, Event};
-use self::heard::{Heard, Hearing};
 pub use self::session::Session;
 use super::dial::Dialer;
 use super::metrics::{FROM_AGENT, Metrics, TO_AGENT};
 use crate::h2_limits;
+use crate::heard::{Heard, Hearing};
 use crate::protocol::native::control::ControlError;
 use crate::protocol::native::dial::{Refusal, RefusalKind};
 use crate::protocol::native::hello::{AgentHello, HelloError, ServerHello};
 use crate::protocol::native::{ERROR, error_value};
+use crate::trips::Trips;
 
 /// Dials that may be seen before the word that lets this agent in: HTTP/2 orders nothing between
 /// two streams.
@@ -76,6 +76,7 @@ pub struct Opened<S> {
     pub count: usize,
     connection: Connection<Heard<S>, Bytes>,
     control: ControlStream,
+    trips: Trips,
     early: Vec<Stream>,
 }
 
@@ -142,6 +143,7 @@ where
     let (stream, hearing) = Heard::new(stream);
     let handshake = h2_limits::native_agent_side().handshake(stream);
     let mut connection: Connection<Heard<S>, Bytes> = handshake.await?;
+    let trips = Trips::new(connection.ping_pong(), hearing.clone());
     let (request, respond) = next_stream(&mut connection).await?;
     let (said, mut control) = match greet(request, respond, hello, (keepalive, hearing)) {
         Ok(greeted) => greeted,
@@ -176,6 +178,7 @@ where
         count: said.server_count,
         connection,
         control,
+        trips,
         early,
     })
 }

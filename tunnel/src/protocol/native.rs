@@ -24,6 +24,7 @@ pub mod dial;
 pub mod hello;
 pub mod liveness;
 pub mod mode;
+pub mod window;
 
 /// The application protocol of TLS that means all this.
 pub const ALPN: &[u8] = b"knp-rh2/1";

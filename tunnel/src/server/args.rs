@@ -25,6 +25,9 @@ pub struct Args {
     /// How this server is known among its replicas.
     #[command(flatten)]
     pub identity: IdentityArgs,
+    /// The other servers of the same cluster.
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// The API server that answers token reviews and keeps leases.
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
@@ -183,6 +186,32 @@ pub struct IdentityArgs {
     /// How long open connections may go on after a signal; 0 ends them at once.
     #[arg(long, default_value = "0s", value_parser = go_duration, value_name = "DURATION")]
     pub graceful_shutdown_timeout: Duration,
+}
+
+/// The other servers of the same cluster: a dial that no agent here can serve is relayed to one that has the agent.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Other servers (not in the reference)")]
+pub struct PeerArgs {
+    /// Where the other servers are, HOST:PORT between commas, resolved again every 5 s; each name may stand for many
+    /// servers, as that of a headless Service does, this one among them. Empty turns peering off.
+    #[arg(long, value_delimiter = ',', value_name = "HOST:PORT")]
+    pub peer_dns: Vec<String>,
+    /// Port on which the other servers connect.
+    #[arg(long, default_value_t = 8135, value_name = "PORT")]
+    pub peer_port: i32,
+    /// Address on which the other servers connect; empty means every address.
+    #[arg(long, default_value = "", value_name = "ADDRESS")]
+    pub peer_bind_address: String,
+    /// Certificate shown to the other servers, as server and as client; one of its names must be
+    /// konnectivity-server-peer.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub peer_cert: PathBuf,
+    /// Key of --peer-cert.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub peer_key: PathBuf,
+    /// Authority whose certificates the other servers must show; it should sign nothing else.
+    #[arg(long, default_value = "", value_parser = path, value_name = "PATH")]
+    pub peer_ca_cert: PathBuf,
 }
 
 /// The API server that answers token reviews and keeps leases.

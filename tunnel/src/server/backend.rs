@@ -3,11 +3,16 @@
 //! frontend gets is a [`Connection`], with one meaning for both: bytes in, bytes out, an [`Ending`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::time::Instant;
+
 use super::metrics::Metrics;
-use super::strategy::{Candidate, Standing};
+use super::strategy::{Candidate, Distance, Standing};
 use crate::protocol::destination::Destination;
 use crate::protocol::metadata::Identifiers;
 
@@ -16,9 +21,12 @@ mod connection;
 mod ending;
 pub(crate) mod native;
 pub(crate) mod reference;
+mod trust;
 
 pub(crate) use connection::Connection;
 pub(crate) use ending::Ending;
+
+use trust::Trust;
 
 /// One agent stream among all that this server ever had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +36,11 @@ impl BackendId {
     fn next() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Its name towards siblings.
+    pub(crate) fn number(self) -> u64 {
+        self.0
     }
 }
 
@@ -42,6 +55,17 @@ pub(crate) enum DialFailure {
     Lost,
 }
 
+/// Whether an agent did its part in a dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It opened the connection, or said why its endpoint could not be had.
+    Answered,
+    /// It was silent, or would not.
+    Failed,
+    /// It was not given the time.
+    Unknown,
+}
+
 /// Handle to one agent.
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -49,6 +73,9 @@ pub(crate) struct Backend {
     agent: String,
     identifiers: Identifiers,
     draining: AtomicBool,
+    /// Connections that are open.
+    open: AtomicUsize,
+    trust: Mutex<Trust>,
     metrics: Metrics,
     wire: Wire,
 }
@@ -70,9 +97,18 @@ impl Backend {
             agent,
             identifiers,
             draining: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            trust: Mutex::default(),
             metrics,
             wire,
         })
+    }
+
+    /// A sibling of this name, whose HTTP/2 takes dials as a native agent's does; it tells of its agents elsewhere.
+    pub(crate) fn sibling(id: &str, sender: SendRequest<Bytes>, metrics: Metrics) -> Arc<Self> {
+        let wire = Wire::Native(native::Streams::new(sender, metrics.clone()));
+        let who = (format!("server {id}"), Identifiers::default());
+        Self::new(who, wire, metrics)
     }
 
     /// This stream's identity.
@@ -83,6 +119,11 @@ impl Backend {
     /// The agent's name.
     pub(crate) fn agent(&self) -> &str {
         &self.agent
+    }
+
+    /// What it can reach.
+    pub(crate) fn identifiers(&self) -> &Identifiers {
+        &self.identifiers
     }
 
     /// Which wire it speaks, for the log.
@@ -96,6 +137,7 @@ impl Backend {
     /// What a strategy may know.
     pub(crate) fn candidate(&self) -> Candidate<'_> {
         let standing = match &self.wire {
+            _ if self.trust(|trust| trust.is_failing(Instant::now())) => Standing::Failing,
             _ if self.draining.load(Ordering::Relaxed) => Standing::Draining,
             Wire::Reference(stream) if stream.is_congested() => Standing::Congested,
             Wire::Reference(_) | Wire::Native(_) => Standing::Ready,
@@ -104,7 +146,27 @@ impl Backend {
             agent: &self.agent,
             identifiers: &self.identifiers,
             standing,
+            distance: Distance::Here,
+            load: self.load(),
         }
+    }
+
+    /// Connections that are open through it.
+    pub(crate) fn load(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// What a dial says about the agent itself.
+    pub(crate) fn judge(&self, verdict: Verdict) {
+        self.trust(|trust| match verdict {
+            Verdict::Answered => trust.answered(),
+            Verdict::Failed => trust.failed(Instant::now()),
+            Verdict::Unknown => {}
+        });
+    }
+
+    fn trust<T>(&self, with: impl FnOnce(&mut Trust) -> T) -> T {
+        with(&mut self.trust.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks the agent for a connection. Dropping the future cancels the dial at the agent; `patience` is how long the
@@ -120,13 +182,14 @@ impl Backend {
         }
     }
 
-    /// The agent wants no new dials.
-    fn drains(&self) {
-        tracing::info!(
-            agent = self.agent,
-            "agent drains: no new dials while another is there"
-        );
-        self.draining.store(true, Ordering::Relaxed);
+    /// It wants no new dials.
+    pub(crate) fn drains(&self) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                agent = self.agent,
+                "drains: no new dials while another is there"
+            );
+        }
     }
 
     /// Whoever still waits for this agent is told that it is gone.

@@ -1,18 +1,53 @@
-//! Who is connected. In: agents as they come and go. Out: the one that serves a destination, and readiness.
-//! The list is in order of arrival; a [`Membership`] removes its backend when dropped, whatever ended it.
+//! Who is connected. In: agents as they come and go, and what siblings say of theirs. Out: the backend that serves a
+//! destination, readiness, and word of every change for the siblings.
+//! Lists are in order of arrival; a [`Membership`] removes its backend when dropped, whatever ended it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::backend::{Backend, BackendId};
 use super::metrics::Metrics;
-use super::strategy::{self, Candidate, Strategy};
+use super::strategy::{self, Candidate, Distance, Standing, Strategy};
+use crate::protocol::peer::{RemoteAgent, Word};
 
-/// The agents of this server.
+/// An agent that left is followed by another one within this, when it is rolled.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The agents of this server, and those that siblings offer.
 #[derive(Debug)]
 pub(crate) struct Backends {
     strategies: Vec<Strategy>,
-    list: Mutex<Vec<Arc<Backend>>>,
+    lists: Mutex<Lists>,
+    changed: watch::Sender<()>,
     metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    here: Vec<Arc<Backend>>,
+    siblings: Vec<Sibling>,
+    /// When an agent left last, here or at a sibling.
+    left: Option<Instant>,
+}
+
+/// One other server and its agents.
+#[derive(Debug)]
+struct Sibling {
+    backend: Arc<Backend>,
+    agents: BTreeMap<u64, RemoteAgent>,
+}
+
+/// Which agents may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those of this server: the dial was relayed once already.
+    Here,
+    /// Those of siblings too.
+    Everywhere,
 }
 
 impl Backends {
@@ -20,55 +55,87 @@ impl Backends {
     pub(crate) fn new(strategies: Vec<Strategy>, metrics: Metrics) -> Self {
         Self {
             strategies,
-            list: Mutex::default(),
+            lists: Mutex::default(),
+            changed: watch::Sender::new(()),
             metrics,
         }
     }
 
     /// The backend that serves `host`, leaving out those that were tried already.
-    pub(crate) fn pick(&self, host: &str, tried: &[BackendId]) -> Option<Arc<Backend>> {
-        let list = self.list();
-        let fresh: Vec<&Arc<Backend>> = list
-            .iter()
-            .filter(|backend| !tried.contains(&backend.id()))
-            .collect();
-        let candidates: Vec<Candidate<'_>> =
-            fresh.iter().map(|backend| backend.candidate()).collect();
-        let at = strategy::pick(
-            &self.strategies,
-            &candidates,
-            host,
-            rand::random::<u32>() as usize,
-        )?;
-        fresh.get(at).map(|backend| Arc::clone(backend))
+    pub(crate) fn pick(
+        &self,
+        host: &str,
+        tried: &[BackendId],
+        reach: Reach,
+    ) -> Option<Arc<Backend>> {
+        let lists = self.lists();
+        let (backends, candidates): (Vec<_>, Vec<_>) = lists
+            .candidates(reach)
+            .filter(|(backend, _)| !tried.contains(&backend.id()))
+            .unzip();
+        let random = rand::random::<u32>() as usize;
+        let at = strategy::pick(&self.strategies, &candidates, host, random)?;
+        backends.get(at).map(|backend| Arc::clone(backend))
     }
 
     /// Adds a backend for as long as the membership lives.
     pub(crate) fn admit(self: &Arc<Self>, backend: Arc<Backend>) -> Membership {
-        self.list().push(Arc::clone(&backend));
+        self.lists().here.push(Arc::clone(&backend));
         self.count();
+        self.changed.send_replace(());
+        self.membership(backend)
+    }
+
+    /// Adds a sibling, whose agents are told later, for as long as the membership lives.
+    pub(crate) fn admit_sibling(self: &Arc<Self>, backend: Arc<Backend>) -> Membership {
+        let sibling = Sibling {
+            backend: Arc::clone(&backend),
+            agents: BTreeMap::new(),
+        };
+        self.lists().siblings.push(sibling);
+        self.metrics.siblings.inc();
+        self.membership(backend)
+    }
+
+    /// Whether the first strategy can choose from anybody, as the reference's readiness has it, here or at a sibling.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.strategies
+            .first()
+            .is_some_and(|first| self.known(*first, Reach::Everywhere) > 0)
+    }
+
+    /// Whether another agent is to be expected soon: one leaves, or has just left.
+    pub(crate) fn expects_more(&self, now: Instant) -> bool {
+        let lists = self.lists();
+        let leaves = |it: &Arc<Backend>| it.candidate().standing == Standing::Draining;
+        lists.left.is_some_and(|left| now < left + SOON) || lists.here.iter().any(leaves)
+    }
+
+    /// Agent streams right now.
+    pub(crate) fn len(&self) -> usize {
+        self.lists().here.len()
+    }
+
+    /// The agents of this server, as siblings are told of them.
+    pub(crate) fn here(&self) -> Vec<Arc<Backend>> {
+        self.lists().here.clone()
+    }
+
+    /// Wakes whenever [`Backends::here`] changes, or an agent came to a sibling.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn membership(self: &Arc<Self>, backend: Arc<Backend>) -> Membership {
         Membership {
             backends: Arc::clone(self),
             backend,
         }
     }
 
-    /// Whether the first strategy can choose from anybody, as the reference's readiness has it.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.strategies
-            .first()
-            .is_some_and(|first| self.known(*first) > 0)
-    }
-
-    /// Agent streams right now.
-    pub(crate) fn len(&self) -> usize {
-        self.list().len()
-    }
-
-    fn known(&self, strategy: Strategy) -> usize {
-        let list = self.list();
-        let candidates: Vec<Candidate<'_>> =
-            list.iter().map(|backend| backend.candidate()).collect();
+    fn known(&self, strategy: Strategy, reach: Reach) -> usize {
+        let lists = self.lists();
+        let candidates: Vec<_> = lists.candidates(reach).map(|(_, it)| it).collect();
         strategy::known(strategy, &candidates)
     }
 
@@ -76,30 +143,93 @@ impl Backends {
     /// there it shows whichever strategy changed last.
     fn count(&self) {
         for strategy in &self.strategies {
-            self.metrics.ready(*strategy, self.known(*strategy));
+            self.metrics
+                .ready(*strategy, self.known(*strategy, Reach::Here));
         }
         if let Some(first) = self.strategies.first() {
-            self.metrics.ready_first(self.known(*first));
+            self.metrics.ready_first(self.known(*first, Reach::Here));
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Arc<Backend>>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One backend's place in the list.
+impl Lists {
+    /// Every agent with the backend that reaches it.
+    fn candidates(&self, reach: Reach) -> impl Iterator<Item = (&Arc<Backend>, Candidate<'_>)> {
+        let here = self.here.iter().map(|it| (it, it.candidate()));
+        let siblings = match reach {
+            Reach::Here => [].iter(),
+            Reach::Everywhere => self.siblings.iter(),
+        };
+        here.chain(siblings.flat_map(Sibling::candidates))
+    }
+}
+
+impl Sibling {
+    fn candidates(&self) -> impl Iterator<Item = (&Arc<Backend>, Candidate<'_>)> {
+        let Candidate { standing, load, .. } = self.backend.candidate();
+        self.agents.values().map(move |it| {
+            let candidate = Candidate {
+                agent: &it.agent,
+                identifiers: &it.identifiers,
+                standing,
+                distance: Distance::There,
+                load,
+            };
+            (&self.backend, candidate)
+        })
+    }
+}
+
+/// One backend's place in its list.
 #[derive(Debug)]
 pub(crate) struct Membership {
     backends: Arc<Backends>,
     backend: Arc<Backend>,
 }
 
+impl Membership {
+    /// What the sibling of this place says of its agents.
+    pub(crate) fn hears(&self, word: Word) {
+        if word.is_draining {
+            self.backend.drains();
+        }
+        let mut lists = self.backends.lists();
+        let own = |it: &&mut Sibling| it.backend.id() == self.backend.id();
+        if let Some(sibling) = lists.siblings.iter_mut().find(own) {
+            let has_left = !word.left.is_empty();
+            for key in word.left {
+                sibling.agents.remove(&key);
+            }
+            let came = word.came.into_iter().map(|agent| (agent.key, agent));
+            sibling.agents.extend(came);
+            if has_left {
+                lists.left = Some(Instant::now());
+            }
+        }
+        drop(lists);
+        self.backends.changed.send_replace(());
+    }
+}
+
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.backends
-            .list()
-            .retain(|other| other.id() != self.backend.id());
-        self.backends.count();
+        let mut lists = self.backends.lists();
+        let agents = lists.here.len();
+        lists.here.retain(|it| it.id() != self.backend.id());
+        let is_ours = |it: &Sibling| it.backend.id() == self.backend.id();
+        lists.siblings.retain(|it| !is_ours(it));
+        let was_here = lists.here.len() < agents;
+        lists.left = Some(Instant::now());
+        drop(lists);
+        if was_here {
+            self.backends.count();
+            self.backends.changed.send_replace(());
+        } else {
+            self.backends.metrics.siblings.dec();
+        }
     }
 }

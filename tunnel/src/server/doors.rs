@@ -17,15 +17,18 @@ use tokio::time::timeout;
 use super::backend::admission::Gate;
 use super::backend::native::session::{self, SessionError};
 use super::frontend::{Dialer, grpc as proxy, http_connect};
-use super::h2_connection::{self, ConnectionError};
+use super::h2_connection::{self, ConnectionError, Pings};
 use super::listener::Socket;
 use super::metrics::Metrics;
+use super::peers::PINGS;
+use super::peers::door::Host;
 use super::settings::{self, Mode};
 use crate::authority::LegalAuthority;
 use crate::grpc::{self, PacketReader, PacketWriter};
 use crate::h2_limits;
 use crate::protocol::native;
 use crate::protocol::native::mode::TunnelMode;
+use crate::protocol::peer;
 use crate::tls::Acceptor;
 
 /// A TLS handshake must be over within this.
@@ -48,6 +51,11 @@ enum DoorError {
     Native(#[from] SessionError),
     #[error("the agent does not speak the native mode, and --tunnel-mode=native allows no other")]
     NotNative,
+    #[error(
+        "no server of this kind: it does not speak {}",
+        String::from_utf8_lossy(peer::ALPN)
+    )]
+    NotPeer,
 }
 
 /// Where agents come in.
@@ -88,7 +96,7 @@ impl AgentDoor {
                 h2_connection::serve(
                     socket,
                     &h2_limits::server(),
-                    keepalive,
+                    Pings::reference(keepalive),
                     |request, respond| Arc::clone(&gate).connect(request, respond),
                 )
                 .await?;
@@ -159,9 +167,9 @@ impl Visit {
             Mode::HttpConnect => Ok(http_connect::serve(socket, self.dialer, self.metrics).await?),
             Mode::Grpc => {
                 let socket = LegalAuthority::new(socket);
-                let keepalive = self.keepalive;
+                let pings = Pings::reference(self.keepalive);
                 let stream = |request, respond| self.clone().proxy(request, respond);
-                Ok(h2_connection::serve(socket, &h2_limits::frontend(), keepalive, stream).await?)
+                Ok(h2_connection::serve(socket, &h2_limits::frontend(), pings, stream).await?)
             }
         }
     }
@@ -179,6 +187,39 @@ impl Visit {
         };
         if let Err(error) = served {
             tracing::debug!(%error, "a frontend's stream ended early");
+        }
+    }
+}
+
+/// Where the other servers come in.
+#[derive(Debug)]
+pub(crate) struct PeerDoor {
+    tls: Tls,
+    host: Host,
+}
+
+impl PeerDoor {
+    /// They must get through `tls`; `host` tells them of agents and dials for them.
+    pub(crate) fn new(tls: Acceptor, host: Host) -> Self {
+        let tls = Tls::new(tls);
+        Self { tls, host }
+    }
+
+    /// Serves one server's connection.
+    pub(crate) fn serve(&self, socket: Socket) -> impl Future<Output = ()> + Send + 'static {
+        let (tls, host, from) = (self.tls.clone(), self.host.clone(), socket.peer_address());
+        async move {
+            let served = async {
+                let socket = tls.accept(socket).await?;
+                let (tcp, tls) = socket.get_ref();
+                if tls.alpn_protocol() != Some(peer::ALPN) {
+                    return Err(DoorError::NotPeer);
+                }
+                tcp.keep_backlog_short();
+                let stream = |request, respond| host.clone().stream(from, request, respond);
+                Ok(h2_connection::serve(socket, &h2_limits::peer_server(), PINGS, stream).await?)
+            };
+            report("server", served.await);
         }
     }
 }

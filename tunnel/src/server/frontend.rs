@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::backend::{Backend, Connection, DialFailure};
-use super::backends::Backends;
+use super::backend::{Backend, BackendId, Connection, DialFailure, Verdict};
+use super::backends::{Backends, Reach};
 use super::metrics::{DialFailureReason, Metrics};
 use super::settings::Limits;
 use crate::protocol::destination::Destination;
@@ -23,6 +23,9 @@ pub(crate) mod http_connect;
 const ANSWER: Duration = Duration::from_secs(10);
 /// An agent dials for 5 s at most. Silent for longer, it is not asked any more while another one is there.
 const SILENCE: Duration = Duration::from_secs(6);
+
+/// When the last agent has just left, the next one is waited for so long: an agent that is rolled is away for a moment.
+const BETWEEN: Duration = Duration::from_secs(6);
 
 /// Why a frontend gets no connection. The texts reach users through kube-apiserver.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,9 +76,29 @@ impl Dialer {
 
     /// Opens a connection to `destination`. Dropping the future cancels the dial at the agent.
     pub(crate) async fn dial(&self, destination: &Destination) -> Result<Connection, DialError> {
+        self.answered(destination, ANSWER, Reach::Everywhere).await
+    }
+
+    /// Opens a connection for a sibling, through agents of this server, within `patience`.
+    pub(crate) async fn dial_here(
+        &self,
+        destination: &Destination,
+        patience: Duration,
+    ) -> Result<Connection, DialError> {
+        let patience = patience.min(ANSWER);
+        self.answered(destination, patience, Reach::Here).await
+    }
+
+    async fn answered(
+        &self,
+        destination: &Destination,
+        patience: Duration,
+        reach: Reach,
+    ) -> Result<Connection, DialError> {
         let started = Instant::now();
         let pending = Pending::new(&self.metrics);
-        let result = self.first_answer(destination, started + ANSWER).await;
+        let deadline = started + patience;
+        let result = self.first_answer(destination, deadline, reach).await;
         pending.answered();
         match &result {
             Ok(_) => self
@@ -95,18 +118,49 @@ impl Dialer {
         &self,
         destination: &Destination,
         deadline: Instant,
+        reach: Reach,
     ) -> Result<Connection, DialError> {
         let _waiting = self
             .pending
             .try_acquire()
             .map_err(|_full| DialError::TooMany)?;
-        let (mut tried, mut last) = (Vec::new(), DialError::NoAgent);
-        while let Some(backend) = self.backends.pick(destination.host(), &tried) {
+        let (mut tried, mut why) = (Vec::new(), None);
+        let patience = deadline.min(Instant::now() + BETWEEN);
+        loop {
+            let mut changes = self.backends.changes();
+            changes.mark_unchanged();
+            let answer = self.ask_all(destination, deadline, reach, &mut tried).await;
+            match answer {
+                Err(error) if error == DialError::NoAgent || error.is_the_agents() => {
+                    // That nobody is left says less than how the last one failed.
+                    let why = why.get_or_insert(error);
+                    let comes = async { changes.changed().await.is_ok() };
+                    let is_expected =
+                        reach == Reach::Everywhere && self.backends.expects_more(Instant::now());
+                    if !is_expected || timeout_at(patience, comes).await != Ok(true) {
+                        return Err(why.clone());
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Every agent that may serve, one after the other.
+    async fn ask_all(
+        &self,
+        destination: &Destination,
+        deadline: Instant,
+        reach: Reach,
+        tried: &mut Vec<BackendId>,
+    ) -> Result<Connection, DialError> {
+        let mut last = DialError::NoAgent;
+        while let Some(backend) = self.backends.pick(destination.host(), tried, reach) {
             tried.push(backend.id());
             if tried.len() > 1 {
                 self.metrics.dial_retries.inc();
             }
-            let company = match self.backends.pick(destination.host(), &tried) {
+            let company = match self.backends.pick(destination.host(), tried, reach) {
                 Some(_) => Company::Others,
                 None => Company::Alone,
             };
@@ -137,7 +191,15 @@ impl Dialer {
         };
         let until = deadline.min(Instant::now() + patience);
         let left = until.saturating_duration_since(Instant::now());
-        match timeout_at(until, backend.dial(destination, left)).await {
+        let dialled = timeout_at(until, backend.dial(destination, left)).await;
+        backend.judge(match &dialled {
+            Ok(Ok(_) | Err(DialFailure::Refused(_))) => Verdict::Answered,
+            Ok(Err(DialFailure::Unavailable(_) | DialFailure::Lost)) => Verdict::Failed,
+            // Agents answer within 5 s, whatever their endpoint does.
+            Err(_elapsed) if left >= SILENCE => Verdict::Failed,
+            Err(_elapsed) => Verdict::Unknown,
+        });
+        match dialled {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(DialFailure::Refused(text))) => Err(DialError::Refused(text)),
             Ok(Err(DialFailure::Unavailable(text))) => Err(DialError::Unavailable(text)),

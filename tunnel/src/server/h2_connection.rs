@@ -28,15 +28,32 @@ pub(crate) enum ConnectionError {
     #[error("no stream within {START:?}")]
     Slow,
     /// The peer is gone.
-    #[error("no answer to a ping within {PONG:?}")]
-    Silent,
+    #[error("no answer to a ping within {0:?}")]
+    Silent(Duration),
+}
+
+/// How a connection is asked whether it lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pings {
+    /// Time from one answer to the next ping.
+    pub(crate) every: Duration,
+    /// Time for an answer.
+    pub(crate) patience: Duration,
+}
+
+impl Pings {
+    /// As the reference's server has them.
+    pub(crate) const fn reference(every: Duration) -> Self {
+        let patience = PONG;
+        Self { every, patience }
+    }
 }
 
 /// Serves a connection; each stream becomes a task that ends with it.
 pub(crate) async fn serve<S, F>(
     socket: S,
     builder: &h2::server::Builder,
-    ping: Duration,
+    pings: Pings,
     mut stream: impl FnMut(Request<RecvStream>, SendResponse<Bytes>) -> F,
 ) -> Result<(), ConnectionError>
 where
@@ -45,7 +62,7 @@ where
 {
     let handshake = timeout(START, builder.handshake::<_, Bytes>(socket)).await;
     let mut connection = handshake.map_err(|_elapsed| ConnectionError::Slow)??;
-    let mut dead = std::pin::pin!(silence(connection.ping_pong(), ping));
+    let mut dead = std::pin::pin!(silence(connection.ping_pong(), pings));
     let mut slow = std::pin::pin!(sleep(START));
     let mut streams = JoinSet::new();
     let mut started = false;
@@ -64,7 +81,7 @@ where
                 tracing::error!(%error, "a stream's task failed");
             },
             () = &mut slow, if !started => break Err(ConnectionError::Slow),
-            () = &mut dead => break Err(ConnectionError::Silent),
+            () = &mut dead => break Err(ConnectionError::Silent(pings.patience)),
         }
     };
     drop(connection);
@@ -79,13 +96,13 @@ where
 }
 
 /// Pings now and then; resolves when the peer does not answer.
-async fn silence(ping_pong: Option<PingPong>, every: Duration) {
+pub(crate) async fn silence(ping_pong: Option<PingPong>, pings: Pings) {
     let Some(mut ping_pong) = ping_pong else {
         return std::future::pending().await;
     };
     loop {
-        sleep(every).await;
-        match timeout(PONG, ping_pong.ping(h2::Ping::opaque())).await {
+        sleep(pings.every).await;
+        match timeout(pings.patience, ping_pong.ping(h2::Ping::opaque())).await {
             Ok(Ok(_pong)) => {}
             // The connection itself reports its failure.
             Ok(Err(_)) => return std::future::pending().await,

@@ -43,6 +43,14 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Where the client is, if by TCP.
+    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unix(_) => None,
+            Self::Tcp(socket) => socket.peer_addr().ok(),
+        }
+    }
+
     /// Keeps little unsent in the kernel, so that what is sent next is still to be decided.
     pub(crate) fn keep_backlog_short(&self) {
         if let Self::Tcp(socket) = self
@@ -96,6 +104,12 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
             .with_interval(KEEPALIVE),
     )?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// A link of our own to another server, which many connections share.
+pub(crate) fn tune_link(socket: &TcpStream) -> io::Result<()> {
+    tune(socket)?;
+    SockRef::from(socket).set_tcp_notsent_lowat(BACKLOG)
 }
 
 /// Room for clients: each takes one place of its listener and one of the process's descriptors.

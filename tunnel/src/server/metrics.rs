@@ -72,6 +72,10 @@ pub(crate) struct Families {
     pub(crate) queued_bytes: IntGauge,
     /// Dials that a second agent answered.
     pub(crate) dial_retries: IntCounter,
+    /// Other servers this one is connected to.
+    pub(crate) siblings: IntGauge,
+    /// Connections that are relayed for them.
+    pub(crate) relayed: IntGauge,
     /// Lease requests.
     pub(crate) leases: LeaseMetrics,
     ready_connections: IntGauge,
@@ -133,15 +137,20 @@ impl Families {
                 "dial_retries_total",
                 "Dials repeated on another agent because the first failed.",
             ),
+            siblings: gauge("peer_servers", "Other servers this one can dial through."),
+            relayed: gauge(
+                "peer_relayed_connections",
+                "Connections open on behalf of other servers.",
+            ),
             leases: LeaseMetrics::new(registry),
             ready_connections: gauge("ready_backend_connections", "Agents of the first strategy."),
             by: Labelled::new(registry),
         }
     }
 
-    /// Frontends being served, whatever they speak.
+    /// Frontends being served, whatever they speak, those of siblings included.
     pub(crate) fn frontends(&self) -> i64 {
-        self.proxy_streams.get() + self.http_connections.get()
+        self.proxy_streams.get() + self.http_connections.get() + self.relayed.get()
     }
 
     /// A packet passed.

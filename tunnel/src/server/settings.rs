@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::args::{Args, FrontendArgs};
+use super::args::{Args, FrontendArgs, PeerArgs};
 use super::strategy::Strategy;
 use super::unix_socket::Leftover;
 use crate::flags::Klog;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub agents: Agents,
     /// How an agent is chosen, in order.
     pub strategies: Vec<Strategy>,
+    /// The other servers, if there may be any.
+    pub peers: Option<Peers>,
     /// Leases, when they are on.
     pub leases: Option<Leases>,
     /// The API server, when somebody needs it.
@@ -121,6 +123,19 @@ pub struct Agents {
     pub mode: TunnelMode,
     /// Time between pings to a native agent, and for it to answer one.
     pub native_keepalive: Duration,
+}
+
+/// Where the other servers are, and how they know each other.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// `host:port`, each of which may stand for many servers.
+    pub names: Vec<String>,
+    /// `host:port` of our own listener.
+    pub address: String,
+    /// Its port, as the others are told of it.
+    pub port: u16,
+    /// Our certificate for both roles, and the authority of all.
+    pub tls: TlsFiles,
 }
 
 /// Where leases lie.
@@ -212,6 +227,7 @@ impl TryFrom<Args> for Settings {
                 native_keepalive: agents.native_keepalive_time,
             },
             strategies,
+            peers: peers(&args.peers, tls),
             leases: args.kubernetes.enable_lease_controller.then(|| Leases {
                 namespace: args.kubernetes.lease_namespace.clone(),
                 labels,
@@ -252,6 +268,21 @@ fn frontend(
         place,
         keepalive: args.frontend_keepalive_time,
     }
+}
+
+fn peers(args: &PeerArgs, tls: impl Fn(&Path, &Path, &Path) -> TlsFiles) -> Option<Peers> {
+    let names: Vec<String> = args
+        .peer_dns
+        .iter()
+        .filter(|it| !it.is_empty())
+        .cloned()
+        .collect();
+    (!names.is_empty()).then(|| Peers {
+        names,
+        address: address(&args.peer_bind_address, args.peer_port),
+        port: u16::try_from(args.peer_port).unwrap_or_default(),
+        tls: tls(&args.peer_cert, &args.peer_key, &args.peer_ca_cert),
+    })
 }
 
 fn limits(args: &Args) -> Limits {

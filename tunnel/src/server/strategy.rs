@@ -2,7 +2,10 @@
 //! In: the strategies in the order of the flag, who is connected, the destination's host, one random number.
 //! Out: an index into the list, or nobody. No clock, no locks, no state.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use crate::protocol::metadata::Identifiers;
 
@@ -47,6 +50,17 @@ pub(crate) enum Standing {
     Congested,
     /// Announced that it leaves.
     Draining,
+    /// Failed the last dials by itself; asked again after a while.
+    Failing,
+}
+
+/// How far away a backend is; earlier is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Distance {
+    /// Connected to this server.
+    Here,
+    /// Connected to a sibling, which relays.
+    There,
 }
 
 /// What a strategy may know about one backend. Lists are ordered from the oldest to the newest.
@@ -58,6 +72,17 @@ pub(crate) struct Candidate<'a> {
     pub(crate) identifiers: &'a Identifiers,
     /// Whether it should be asked.
     pub(crate) standing: Standing,
+    /// Whether a sibling must relay.
+    pub(crate) distance: Distance,
+    /// Connections it has open.
+    pub(crate) load: usize,
+}
+
+impl Candidate<'_> {
+    /// The order of preference: a sibling's agent comes before one here that is in trouble.
+    fn rank(&self) -> (Standing, Distance) {
+        (self.standing, self.distance)
+    }
 }
 
 /// The index of the backend that serves `host`.
@@ -87,7 +112,10 @@ pub(crate) fn known(strategy: Strategy, candidates: &[Candidate<'_>]) -> usize {
             Strategy::Default => vec![it.agent.to_owned()],
             Strategy::DefaultRoute if it.identifiers.default_route => vec![it.agent.to_owned()],
             Strategy::DefaultRoute => Vec::new(),
-            Strategy::DestHost => hosts(it.identifiers).map(canonical).collect(),
+            Strategy::DestHost => hosts(it.identifiers)
+                .map(canonical)
+                .chain(it.identifiers.cidr.iter().cloned())
+                .collect(),
         })
         .collect();
     names.sort_unstable();
@@ -95,35 +123,59 @@ pub(crate) fn known(strategy: Strategy, candidates: &[Candidate<'_>]) -> usize {
     names.len()
 }
 
-/// Starts at a random agent and takes the first of the best standing, the newest stream of it.
+/// Of two random agents of the best rank the one with fewer connections, the newest stream of it.
 fn any(
     candidates: &[Candidate<'_>],
     random: usize,
     eligible: impl Fn(&Candidate<'_>) -> bool,
 ) -> Option<usize> {
-    let start = random.checked_rem(candidates.len())?;
-    let (before, from) = candidates.split_at_checked(start)?;
-    let mut chosen: Option<&Candidate<'_>> = None;
-    for it in from.iter().chain(before).filter(|it| eligible(it)) {
-        if chosen.is_none_or(|best| it.standing < best.standing) {
-            chosen = Some(it);
-        }
-        if it.standing == Standing::Ready {
-            break;
-        }
-    }
-    newest_like(chosen?, candidates, eligible)
+    let best = candidates
+        .iter()
+        .filter(|it| eligible(it))
+        .map(Candidate::rank)
+        .min()?;
+    let is_best = |it: &&Candidate<'_>| eligible(it) && it.rank() == best;
+    let count = candidates.iter().filter(is_best).count();
+    let nth = |at: usize| candidates.iter().filter(is_best).nth(at);
+    let one = nth(random.checked_rem(count)?)?;
+    let other = nth(random.checked_div(count)?.checked_rem(count)?)?;
+    let chosen = if other.load < one.load { other } else { one };
+    newest_like(chosen, candidates, eligible)
 }
 
-/// Takes the first agent in order of arrival that has the name, the newest stream of it.
+/// Takes the first agent in order of arrival that has the name, the newest stream of it; else one whose network has the
+/// address.
 fn called(candidates: &[Candidate<'_>], host: &str) -> Option<usize> {
     let wanted = canonical(host);
     let matches = |it: &Candidate<'_>| hosts(it.identifiers).any(|name| canonical(name) == wanted);
     let first = candidates
         .iter()
         .filter(|it| matches(it))
-        .min_by_key(|it| it.standing)?;
-    newest_like(first, candidates, matches)
+        .min_by_key(|it| it.rank());
+    match first {
+        Some(first) => newest_like(first, candidates, matches),
+        None => routed(candidates, wanted.parse().ok()?),
+    }
+}
+
+/// Takes the agent with the longest prefix, as a router would, among those of the best standing.
+fn routed(candidates: &[Candidate<'_>], address: IpAddr) -> Option<usize> {
+    let routes = candidates.iter().filter_map(|it| {
+        let prefix = longest_prefix(it.identifiers, address)?;
+        Some(((it.standing, Reverse(prefix), it.distance), it))
+    });
+    let ((_, Reverse(prefix), _), chosen) = routes.min_by_key(|(key, _)| *key)?;
+    newest_like(chosen, candidates, |it| {
+        longest_prefix(it.identifiers, address) == Some(prefix)
+    })
+}
+
+fn longest_prefix(identifiers: &Identifiers, address: IpAddr) -> Option<u8> {
+    let networks = identifiers.cidr.iter().filter_map(|it| it.parse().ok());
+    networks
+        .filter(|network: &IpNet| network.contains(&address))
+        .map(|network| network.prefix_len())
+        .max()
 }
 
 /// The last stream of the same agent that is as good.
@@ -134,7 +186,7 @@ fn newest_like(
 ) -> Option<usize> {
     candidates
         .iter()
-        .rposition(|it| it.agent == chosen.agent && it.standing == chosen.standing && eligible(it))
+        .rposition(|it| it.agent == chosen.agent && it.rank() == chosen.rank() && eligible(it))
 }
 
 fn hosts(identifiers: &Identifiers) -> impl Iterator<Item = &str> {

@@ -15,6 +15,7 @@ mod pair_stall;
 mod pair_support;
 mod server_http_connect;
 mod server_native;
+mod server_peers;
 mod server_process;
 mod server_streams;
 mod server_support;

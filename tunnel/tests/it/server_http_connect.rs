@@ -165,7 +165,7 @@ async fn dial_that_dies_with_its_agent_is_repeated_on_another() {
 }
 
 #[tokio::test]
-async fn dial_that_dies_with_the_last_agent_is_answered_at_once() {
+async fn dial_that_dies_with_the_last_agent_is_answered_when_none_follows() {
     let house = House::open("http-connect", &[]).await;
     let mut agent = house.agent("a").await;
     let mut client = house.connect("x:1").await;

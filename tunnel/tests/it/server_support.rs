@@ -42,6 +42,8 @@ pub(crate) struct House {
     pub(crate) running: JoinSet<()>,
     pub(crate) agents: SocketAddr,
     frontend: Option<SocketAddr>,
+    /// Where other servers connect.
+    pub(crate) peers: Option<SocketAddr>,
     registry: Registry,
 }
 
@@ -56,6 +58,7 @@ impl House {
         let server = Server::bind(settings).await.expect("it starts");
         let agents = server.agent_address().expect("agents connect by TCP");
         let frontend = server.frontend_address();
+        let peers = server.peer_address();
         let registry = server.registry().clone();
         let (trigger, _) = drain::channel();
         let mut running = JoinSet::new();
@@ -67,6 +70,7 @@ impl House {
             running,
             agents,
             frontend,
+            peers,
             registry,
         }
     }
@@ -206,7 +210,8 @@ pub(crate) fn write_certificates(folder: &TempDir) {
     let mut ca = CertificateParams::new(Vec::new()).expect("no names");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let names = ["localhost", tunnel::protocol::peer::NAME];
+    let leaf = CertificateParams::new(names.map(str::to_owned)).expect("names");
     let leaf = leaf
         .signed_by(&key, &Issuer::from_params(&ca, &ca_key))
         .expect("a certificate");
@@ -247,6 +252,9 @@ fn settings(folder: &TempDir, mode: &str, flags: &[String]) -> Settings {
     }
     if let Place::Tcp { address, .. } = &mut settings.frontend.place {
         "127.0.0.1:0".clone_into(address);
+    }
+    if let Some(peers) = &mut settings.peers {
+        "127.0.0.1:0".clone_into(&mut peers.address);
     }
     settings
 }

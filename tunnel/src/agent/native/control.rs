@@ -15,7 +15,7 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::NativeError;
-use super::heard::Hearing;
+use crate::heard::Hearing;
 use crate::protocol::native::control::{Control, Decoder};
 use crate::protocol::native::liveness::{Due, Liveness};
 

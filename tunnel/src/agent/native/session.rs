@@ -65,6 +65,7 @@ where
         }
         let mut draining = std::pin::pin!(drain.draining());
         loop {
+            let open = self.tasks.len();
             let idle_at = self.refuses_from.filter(|_| self.tasks.is_empty());
             tokio::select! {
                 event = self.opened.control.next() => match event {
@@ -82,6 +83,11 @@ where
                     Ok(()) => {}
                     Err(error) => return End::Panicked(error),
                 },
+                size = self.opened.trips.next(|| open) => {
+                    if let Err(error) = self.opened.connection.set_initial_window_size(size) {
+                        return End::Broken(error.into());
+                    }
+                }
                 () = &mut draining, if self.refuses_from.is_none() => {
                     if let Err(error) = self.start_drain() {
                         return End::Broken(error);

@@ -6,13 +6,12 @@
 
 use std::fmt;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
 
-/// The longest message, in bytes.
-pub const MAX_MESSAGE: usize = 64 * 1024;
-/// Bytes of the longest legal length.
-const MAX_PREFIX: usize = 3;
+use crate::protocol::delimited::{self, Delimited};
+
+pub use crate::protocol::delimited::{MAX_MESSAGE, MessageError as ControlError};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,46 +56,26 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The connection cannot go on, or a message cannot be sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
-    /// Longer than [`MAX_MESSAGE`].
-    #[error("a control message is longer than {MAX_MESSAGE} bytes")]
-    TooLong,
-    /// No message.
-    #[error("a control message cannot be read: {0}")]
-    Malformed(#[from] prost::DecodeError),
-    /// The stream ended inside a message.
-    #[error("the control stream ended inside a message")]
-    Truncated,
-}
-
 impl Control {
     /// The message with its length.
     ///
     /// # Errors
     /// [`ControlError::TooLong`].
     pub fn encode(self) -> Result<Bytes, ControlError> {
-        let wire = Wire {
+        delimited::encode(&Wire {
             kind: Some(self.into()),
-        };
-        if wire.encoded_len() > MAX_MESSAGE {
-            return Err(ControlError::TooLong);
-        }
-        Ok(wire.encode_length_delimited_to_vec().into())
+        })
     }
 }
 
 /// Turns pieces of a body into messages.
 #[derive(Debug, Default)]
-pub struct Decoder {
-    have: BytesMut,
-}
+pub struct Decoder(Delimited);
 
 impl Decoder {
     /// Takes what was received next. Ask for messages until there is none before the next piece.
     pub fn push(&mut self, piece: &[u8]) {
-        self.have.extend_from_slice(piece);
+        self.0.push(piece);
     }
 
     /// The next message that is known, or `None` until more is pushed.
@@ -104,13 +83,8 @@ impl Decoder {
     /// # Errors
     /// The connection must be ended.
     pub fn next_message(&mut self) -> Result<Option<Control>, ControlError> {
-        while let Some((prefix, length)) = self.length()? {
-            if self.have.len() - prefix < length {
-                return Ok(None);
-            }
-            self.have.advance(prefix);
-            let wire = Wire::decode(self.have.split_to(length).freeze())?;
-            if let Some(kind) = wire.kind {
+        while let Some(bytes) = self.0.next_bytes()? {
+            if let Some(kind) = Wire::decode(bytes)?.kind {
                 return Ok(Some(kind.into()));
             }
         }
@@ -122,31 +96,7 @@ impl Decoder {
     /// # Errors
     /// [`ControlError::Truncated`].
     pub fn finish(&self) -> Result<(), ControlError> {
-        if self.have.is_empty() {
-            Ok(())
-        } else {
-            Err(ControlError::Truncated)
-        }
-    }
-
-    /// Bytes of the length in front, and the length, if it is there.
-    fn length(&self) -> Result<Option<(usize, usize)>, ControlError> {
-        let mut length = 0;
-        for (at, byte) in self.have.iter().take(MAX_PREFIX).enumerate() {
-            length |= usize::from(byte & 0x7f) << (7 * at);
-            if byte & 0x80 == 0 {
-                return if length > MAX_MESSAGE {
-                    Err(ControlError::TooLong)
-                } else {
-                    Ok(Some((at + 1, length)))
-                };
-            }
-        }
-        if self.have.len() < MAX_PREFIX {
-            Ok(None)
-        } else {
-            Err(ControlError::TooLong)
-        }
+        self.0.finish()
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::reference::driver::DriveError;
 use super::reference::{Stream, driver};
 use super::{Backend, Wire};
+use crate::drain::Watcher;
 use crate::grpc::{self, PacketReader, PacketWriter, Status};
 use crate::protocol::budget::Limits;
 use crate::protocol::metadata::{self, Identifiers, MetadataError};
@@ -28,10 +29,12 @@ use crate::server::metrics::Metrics;
 pub(crate) struct Gate {
     /// Our name.
     pub(crate) server_id: String,
-    /// How many servers agents are told of: never fewer than the flag, never fewer than the live leases.
+    /// How many servers agents are told of: never fewer than the flag, than the live leases, than those connected.
     pub(crate) server_count: usize,
     /// Live servers by their leases; 0 when leases are off.
     pub(crate) live: watch::Receiver<usize>,
+    /// The other servers that are connected to this one.
+    pub(crate) siblings: watch::Receiver<Vec<String>>,
     /// How agents prove themselves.
     pub(crate) proof: Proof,
     /// Where they go.
@@ -40,6 +43,8 @@ pub(crate) struct Gate {
     pub(crate) limits: Limits,
     /// Time between pings to a native agent, and for it to answer one.
     pub(crate) native_keepalive: Duration,
+    /// Whether this server leaves.
+    pub(crate) drain: Watcher,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
@@ -102,7 +107,17 @@ impl Gate {
 
     /// How many servers agents are told of.
     pub(crate) fn count(&self) -> usize {
-        self.server_count.max(*self.live.borrow())
+        let known = self.siblings.borrow().len() + 1;
+        self.server_count.max(*self.live.borrow()).max(known)
+    }
+
+    /// The servers that are known by name, this one first.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let siblings = self.siblings.borrow();
+        std::iter::once(&self.server_id)
+            .chain(siblings.iter())
+            .cloned()
+            .collect()
     }
 
     async fn drive(

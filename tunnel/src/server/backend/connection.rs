@@ -3,6 +3,7 @@
 //! lives; dropped before its end, it is closed at the agent at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ pub(super) enum Way {
 impl Connection {
     pub(super) fn new(backend: Arc<Backend>, id: ConnectId, way: Way) -> Self {
         backend.metrics.established.inc();
+        backend.open.fetch_add(1, Ordering::Relaxed);
         Self {
             backend,
             id,
@@ -146,6 +148,7 @@ impl Drop for Connection {
         let reason = ending.as_ref().map_or("frontend_closed", Ending::label);
         let metrics = &self.backend.metrics;
         metrics.established.dec();
+        self.backend.open.fetch_sub(1, Ordering::Relaxed);
         metrics.ended(reason, self.opened.elapsed());
         tracing::debug!(
             agent = self.backend.agent,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Mode;
 use crate::flags::string_slice;
 use crate::protocol::native::mode::TunnelMode;
-use crate::server::args::{AgentArgs, Args, FrontendArgs, TokenArgs};
+use crate::server::args::{AgentArgs, Args, FrontendArgs, PeerArgs, TokenArgs};
 use crate::server::strategy::Strategy;
 
 /// Suites that Go's TLS takes by name and does not call insecure.
@@ -61,6 +61,7 @@ pub(super) fn check(args: &Args, mistakes: &mut Mistakes) {
     frontend(&args.frontend, mistakes);
     agents(&args.agents, mistakes);
     tokens(&args.tokens, &args.agents.authentication_audience, mistakes);
+    peers(&args.peers, mistakes);
     let admin = &args.admin;
     for (port, name) in [
         (args.agents.agent_port, "agent"),
@@ -197,6 +198,42 @@ fn tokens(args: &TokenArgs, audience: &str, mistakes: &mut Mistakes) {
     if args.token_reviews_in_flight == 0 {
         mistakes.add("--token-reviews-in-flight=0 would review nothing: 32 is the default");
     }
+}
+
+fn peers(args: &PeerArgs, mistakes: &mut Mistakes) {
+    let files = [
+        ("peer-cert", &args.peer_cert),
+        ("peer-key", &args.peer_key),
+        ("peer-ca-cert", &args.peer_ca_cert),
+    ];
+    if args.peer_dns.iter().all(String::is_empty) {
+        for (flag, path) in files.iter().filter(|(_, path)| !is_unset(path)) {
+            mistakes.add(format!(
+                "--{flag}={} serves nobody without other servers: set --peer-dns, or take it away",
+                path.display()
+            ));
+        }
+        return;
+    }
+    for (flag, path) in files {
+        if is_unset(path) {
+            mistakes.add(format!(
+                "--{flag} must be set with --peer-dns: servers know each other by certificates"
+            ));
+        }
+        exists(flag, path, mistakes);
+    }
+    for name in &args.peer_dns {
+        let port = name
+            .rsplit_once(':')
+            .map(|(host, port)| (host, port.parse::<u16>()));
+        if !matches!(port, Some((host, Ok(1..))) if !host.is_empty()) {
+            mistakes.add(format!(
+                "--peer-dns={name:?} is not HOST:PORT: the port is the others' --peer-port, 8135 unless set"
+            ));
+        }
+    }
+    port_is_usable(args.peer_port, "peer", mistakes);
 }
 
 pub(super) fn mode(text: &str, mistakes: &mut Mistakes) -> Mode {

@@ -259,3 +259,51 @@ fn program_without_certificates_is_refused() {
         ]
     );
 }
+
+#[test]
+fn peering_needs_names_and_certificates() {
+    let files = Files::new();
+    let agents = [
+        files.flag("cluster-cert", "tls.crt"),
+        files.flag("cluster-key", "tls.key"),
+        "--uds-name=/run/x.socket".to_owned(),
+        "--server-port=0".to_owned(),
+    ];
+    let with = |more: &[&str]| {
+        let words: Vec<&str> = agents
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied())
+            .collect();
+        read(&words)
+    };
+    assert!(with(&[]).expect("legal").peers.is_none());
+    let peers = with(&[
+        "--peer-dns=peers.tenants.svc:8135,[fd00::1]:8135",
+        &files.flag("peer-cert", "tls.crt"),
+        &files.flag("peer-key", "tls.key"),
+        &files.flag("peer-ca-cert", "tls.crt"),
+    ]);
+    let peers = peers.expect("legal").peers.expect("asked for");
+    assert_eq!(peers.names, ["peers.tenants.svc:8135", "[fd00::1]:8135"]);
+    assert_eq!((peers.address.as_str(), peers.port), ("[::]:8135", 8135));
+    let found = with(&["--peer-dns=peers", "--peer-port=80"]).expect_err("must be refused");
+    assert_eq!(
+        found.mistakes(),
+        [
+            "--peer-cert must be set with --peer-dns: servers know each other by certificates",
+            "--peer-key must be set with --peer-dns: servers know each other by certificates",
+            "--peer-ca-cert must be set with --peer-dns: servers know each other by certificates",
+            "--peer-dns=\"peers\" is not HOST:PORT: the port is the others' --peer-port, 8135 unless set",
+            "please do not try to use reserved port 80 for the peer port",
+        ]
+    );
+    let cert = files.flag("peer-cert", "tls.crt");
+    let found = with(&[&cert]).expect_err("must be refused");
+    assert_eq!(
+        found.mistakes(),
+        [format!(
+            "{cert} serves nobody without other servers: set --peer-dns, or take it away"
+        )]
+    );
+}

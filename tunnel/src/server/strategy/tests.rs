@@ -8,6 +8,8 @@ struct Agent {
     name: &'static str,
     identifiers: Identifiers,
     standing: Standing,
+    distance: Distance,
+    load: usize,
 }
 
 fn agent(name: &'static str, identifiers: &str) -> Agent {
@@ -15,6 +17,8 @@ fn agent(name: &'static str, identifiers: &str) -> Agent {
         name,
         identifiers: Identifiers::parse(identifiers).expect("legal identifiers"),
         standing: Standing::Ready,
+        distance: Distance::Here,
+        load: 0,
     }
 }
 
@@ -26,6 +30,8 @@ fn candidates(agents: &[Agent]) -> Vec<Candidate<'_>> {
             agent: view(it).0,
             identifiers: &it.identifiers,
             standing: view(it).1,
+            distance: it.distance,
+            load: it.load,
         })
         .collect()
 }
@@ -52,6 +58,21 @@ fn draining_agent_is_asked_only_when_no_other_is_there() {
     }
     agents[1].standing = Standing::Draining;
     assert_eq!(picks(&[Strategy::Default], &agents, "x", 0), Some(0));
+}
+
+#[test]
+fn siblings_agent_is_asked_when_none_here_serves() {
+    let mut agents = [agent("a", "host=n1"), agent("b", "host=n2")];
+    agents[1].distance = Distance::There;
+    let strategies = [Strategy::DestHost, Strategy::Default];
+    for random in 0..2 {
+        assert_eq!(picks(&strategies, &agents, "n3", random), Some(0));
+        assert_eq!(picks(&strategies, &agents, "n2", random), Some(1));
+    }
+    agents[0].standing = Standing::Congested;
+    assert_eq!(picks(&strategies, &agents, "n3", 0), Some(1));
+    agents[1].standing = Standing::Draining;
+    assert_eq!(picks(&strategies, &agents, "n3", 0), Some(0));
 }
 
 #[test]
@@ -105,6 +126,57 @@ fn default_route_takes_only_agents_that_offer_it() {
         );
     }
     assert_eq!(picks(&[Strategy::DefaultRoute], &agents[..1], "x", 0), None);
+}
+
+#[test]
+fn of_two_agents_the_one_with_fewer_connections_is_asked() {
+    let mut agents = [agent("a", ""), agent("b", ""), agent("c", "")];
+    agents[0].load = 9;
+    agents[1].load = 5;
+    // 0 and 3 choose two of them: a with a, a with b.
+    for (random, expected) in [(0, 0), (3, 1), (6, 2), (4, 1), (1, 1), (5, 2)] {
+        let picked = picks(&[Strategy::Default], &agents, "x", random);
+        assert_eq!(picked, Some(expected), "{random}");
+    }
+}
+
+#[test]
+fn failing_agent_is_asked_last() {
+    let mut agents = [agent("a", ""), agent("b", "")];
+    agents[0].standing = Standing::Failing;
+    agents[1].standing = Standing::Draining;
+    assert_eq!(picks(&[Strategy::Default], &agents, "x", 0), Some(1));
+    assert_eq!(picks(&[Strategy::Default], &agents[..1], "x", 0), Some(0));
+}
+
+#[test]
+fn networks_are_routes_and_the_longest_prefix_wins() {
+    let mut agents = [
+        agent("wide", "cidr=10.0.0.0/8"),
+        agent("narrow", "cidr=10.1.0.0/16&cidr=fd00::/64"),
+        agent("exact", "ipv4=10.1.0.7"),
+        agent("broken", "cidr=nonsense"),
+    ];
+    let ask = |agents: &[Agent], host| picks(&[Strategy::DestHost], agents, host, 0);
+    for (host, expected) in [
+        ("10.2.0.1", Some(0)),
+        ("10.1.0.1", Some(1)),
+        ("10.1.0.7", Some(2)),
+        ("[fd00::5]", Some(1)),
+        ("::ffff:10.1.0.1", Some(1)),
+        ("11.0.0.1", None),
+        ("node-1", None),
+    ] {
+        assert_eq!(ask(&agents, host), expected, "{host}");
+    }
+    agents[1].distance = Distance::There;
+    assert_eq!(
+        ask(&agents, "10.1.0.1"),
+        Some(1),
+        "the route decides, not the distance"
+    );
+    agents[1].standing = Standing::Draining;
+    assert_eq!(ask(&agents, "10.1.0.1"), Some(0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Streams;
 use crate::h2_limits;
+use crate::heard::{Heard, Hearing};
 use crate::protocol::native::control::{Control, ControlError, Decoder};
 use crate::protocol::native::hello::{AgentHello, HelloError, ServerHello};
 use crate::protocol::native::liveness::{Due, Liveness};
@@ -23,6 +24,7 @@ use crate::server::auth::{AuthError, Pass};
 use crate::server::backend::admission::{Claim, Gate, Stay};
 use crate::server::backend::{Backend, Wire};
 use crate::server::metrics::{PacketKind, Segment};
+use crate::trips::Trips;
 
 /// HTTP/2 and the agent's answer to the hello must be there within this.
 const START: Duration = Duration::from_secs(10);
@@ -66,10 +68,11 @@ pub(crate) async fn serve<S>(socket: S, gate: &Gate) -> Result<(), SessionError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (socket, hearing) = Heard::new(socket);
     let builder = h2_limits::native_server_side();
     let handshake = timeout(START, builder.handshake(socket)).await;
-    let (sender, connection) = handshake.map_err(|_elapsed| SessionError::Slow)??;
-    let mut connection = std::pin::pin!(connection);
+    let (sender, mut connection) = handshake.map_err(|_elapsed| SessionError::Slow)??;
+    let mut trips = Trips::new(connection.ping_pong(), hearing.clone());
     let (backend, mut control, pass) = tokio::select! {
         biased;
         ended = &mut connection => return Ok(ended?),
@@ -79,11 +82,22 @@ where
     control.send(Control::Admitted)?;
     control.send(members(gate))?;
     let stay = Stay::begin(gate, Arc::clone(&backend));
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => ended.map_err(SessionError::from),
-        ended = control.attend(&backend, gate) => ended,
-        reason = pass.revoked() => Err(SessionError::Revoked(reason)),
+    let ended = {
+        let mut attended = std::pin::pin!(control.attend(&backend, gate, hearing));
+        let mut revoked = std::pin::pin!(pass.revoked());
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => break ended.map_err(SessionError::from),
+                ended = &mut attended => break ended,
+                reason = &mut revoked => break Err(SessionError::Revoked(reason)),
+                size = trips.next(|| backend.load()) => {
+                    if let Err(error) = connection.set_initial_window_size(size) {
+                        break Err(error.into());
+                    }
+                }
+            }
+        }
     };
     stay.end(&ended);
     if let Err(SessionError::Revoked(reason)) = &ended {
@@ -141,6 +155,7 @@ async fn greet(
         receiving: response.into_body(),
         decoder: Decoder::default(),
         live: gate.live.clone(),
+        siblings: gate.siblings.clone(),
     };
     Ok((hello, control))
 }
@@ -148,7 +163,7 @@ async fn greet(
 fn members(gate: &Gate) -> Control {
     Control::Members {
         count: u32::try_from(gate.count()).unwrap_or(u32::MAX),
-        ids: vec![gate.server_id.clone()],
+        ids: gate.members(),
     }
 }
 
@@ -158,6 +173,7 @@ struct ControlStream {
     receiving: RecvStream,
     decoder: Decoder,
     live: watch::Receiver<usize>,
+    siblings: watch::Receiver<Vec<String>>,
 }
 
 impl ControlStream {
@@ -204,10 +220,21 @@ impl ControlStream {
     }
 
     /// Answers, asks and tells until the agent ends the stream or is dead.
-    async fn attend(&mut self, backend: &Backend, gate: &Gate) -> Result<(), SessionError> {
+    async fn attend(
+        &mut self,
+        backend: &Backend,
+        gate: &Gate,
+        mut hearing: Hearing,
+    ) -> Result<(), SessionError> {
         let mut liveness = Liveness::new(gate.native_keepalive, Instant::now().into_std());
+        let mut drain = gate.drain.clone();
+        let mut is_leaving = false;
         loop {
-            let until = match liveness.due(Instant::now().into_std()) {
+            let now = Instant::now().into_std();
+            if hearing.is_new() {
+                liveness.heard(now);
+            }
+            let until = match liveness.due(now) {
                 Due::Dead => return Err(SessionError::Silent(gate.native_keepalive)),
                 Due::Nothing(until) => until,
                 Due::Ping(nonce) => {
@@ -221,6 +248,12 @@ impl ControlStream {
                     None => return Ok(()),
                 },
                 () = changed(&mut self.live) => self.send(members(gate))?,
+                () = changed(&mut self.siblings) => self.send(members(gate))?,
+                () = drain.draining(), if !is_leaving => {
+                    // The agent looks for another server, and is still asked by whom this one serves.
+                    is_leaving = true;
+                    self.send(Control::Drain)?;
+                }
                 () = sleep_until(Instant::from_std(until)) => {}
             }
         }
@@ -275,9 +308,9 @@ async fn next(
     }
 }
 
-/// Resolves when the number of live servers has changed; never where nobody counts.
-async fn changed(live: &mut watch::Receiver<usize>) {
-    if live.changed().await.is_err() {
+/// Resolves when what is known of other servers has changed; never where nobody knows.
+async fn changed<T>(known: &mut watch::Receiver<T>) {
+    if known.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }

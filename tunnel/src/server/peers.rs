@@ -1,0 +1,245 @@
+//! The other servers of the same cluster: each is connected to each, and dials through those that have the agent.
+//!
+//! In: names that stand for siblings, and siblings that come by. Out: backends of theirs for strategies to choose, and
+//! the ids of those that live. [`plan`] decides whom to try; the loop here only carries out. Nothing here needs an API
+//! server or an agent, so servers find each other before anything else works.
+//!
+//! ```text
+//!  this server ── link: GET agents, CONNECT ──► door of a sibling ──► its own agents
+//!         door ◄── link of the same sibling ──
+//! ```
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::backends::Backends;
+use super::doors::PeerDoor;
+use super::frontend::Dialer;
+use super::h2_connection::Pings;
+use super::listener::{Listener, Places, accept};
+use super::metrics::Metrics;
+use super::settings;
+use crate::drain::Watcher;
+use crate::telemetry::chain;
+use crate::tls::Acceptor;
+
+pub(crate) mod door;
+mod link;
+mod plan;
+mod relay;
+
+use door::Host;
+use link::{LinkError, Linker, Opened};
+use plan::{Plan, Verdict};
+
+/// How often names are resolved again.
+const RESOLVE: Duration = Duration::from_secs(5);
+/// A name must be resolved within this.
+const RESOLVED: Duration = Duration::from_secs(4);
+/// A sibling that is silently gone is noticed within 10 s, by both ends.
+pub(crate) const PINGS: Pings = Pings {
+    every: Duration::from_secs(5),
+    patience: Duration::from_secs(4),
+};
+/// Siblings that came by and wait to be noticed; more are noticed by their names.
+const HINTS: usize = 16;
+
+/// Where doors tell of siblings that came by.
+pub(crate) type Hints = mpsc::Sender<SocketAddr>;
+
+/// Where siblings will come in, before anybody does.
+#[derive(Debug)]
+pub(crate) struct Doorstep {
+    settings: settings::Peers,
+    listener: Listener,
+    tls: Acceptor,
+}
+
+impl Doorstep {
+    /// Listens already; siblings are told of the port that the listener has.
+    pub(crate) fn new(mut settings: settings::Peers, listener: Listener, tls: Acceptor) -> Self {
+        if let Some(address) = listener.address() {
+            settings.port = address.port();
+        }
+        Self {
+            settings,
+            listener,
+            tls,
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.listener.address()
+    }
+}
+
+/// What is needed to find siblings, and to be found.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    doorstep: Doorstep,
+    finder: Finder,
+    hints: Hints,
+}
+
+/// Finds siblings.
+#[derive(Debug)]
+struct Finder {
+    names: Vec<String>,
+    linker: Linker,
+    backends: Arc<Backends>,
+    metrics: Metrics,
+    hints: mpsc::Receiver<SocketAddr>,
+    living: watch::Sender<Vec<String>>,
+}
+
+/// What the tasks report.
+enum Event {
+    Tried(SocketAddr, Result<Box<Opened>, LinkError>),
+    Ended(SocketAddr, String, Result<(), LinkError>),
+}
+
+/// Prepares to meet siblings, where there may be any; the ids of those that live come out at the receiver.
+pub(crate) fn meet(
+    doorstep: Option<Doorstep>,
+    server_id: &str,
+    backends: &Arc<Backends>,
+    metrics: Metrics,
+) -> (Option<Peers>, watch::Receiver<Vec<String>>) {
+    let (living, ids) = watch::channel(Vec::new());
+    let peers = doorstep.map(|doorstep| {
+        let (hint, hints) = mpsc::channel(HINTS);
+        let finder = Finder {
+            names: doorstep.settings.names.clone(),
+            linker: Linker::new(&doorstep.settings, server_id),
+            backends: Arc::clone(backends),
+            metrics,
+            hints,
+            living,
+        };
+        Peers {
+            doorstep,
+            finder,
+            hints: hint,
+        }
+    });
+    (peers, ids)
+}
+
+/// Finds siblings and serves them, for ever; what it relays goes through `dialer`. Dropping it ends all of it.
+pub(crate) async fn serve(peers: Option<Peers>, dialer: &Dialer, drain: Watcher, places: Places) {
+    let Some(Peers {
+        doorstep,
+        finder,
+        hints,
+    }) = peers
+    else {
+        return std::future::pending().await;
+    };
+    let host = Host {
+        server_id: finder.linker.server_id().to_owned(),
+        dialer: dialer.clone(),
+        backends: Arc::clone(&finder.backends),
+        hints,
+        drain,
+        metrics: finder.metrics.clone(),
+    };
+    let door = PeerDoor::new(doorstep.tls, host);
+    tokio::select! {
+        () = finder.keep() => {}
+        () = accept("server", doorstep.listener, places, |socket| door.serve(socket)) => {}
+    }
+}
+
+impl Finder {
+    /// Keeps a connection to every sibling, for ever; dropping it ends them.
+    async fn keep(mut self) {
+        let mut plan = Plan::new(self.linker.server_id().to_owned());
+        let mut tasks: JoinSet<Event> = JoinSet::new();
+        let mut resolve = interval(RESOLVE);
+        resolve.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            for address in plan.due(Instant::now()) {
+                let linker = self.linker.clone();
+                tasks.spawn(async move {
+                    Event::Tried(address, linker.open(address).await.map(Box::new))
+                });
+            }
+            let next = plan.next();
+            tokio::select! {
+                _ = resolve.tick() => {
+                    if let Some(addresses) = addresses(&self.names).await {
+                        plan.listed(&addresses, Instant::now());
+                    }
+                }
+                Some(address) = self.hints.recv() => plan.hinted(address, Instant::now()),
+                Some(event) = tasks.join_next() => match event {
+                    Ok(event) => self.heard(event, &mut plan, &mut tasks),
+                    Err(error) => tracing::error!(%error, "a connection to a server failed inside this one"),
+                },
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+            }
+        }
+    }
+
+    fn heard(&self, event: Event, plan: &mut Plan, tasks: &mut JoinSet<Event>) {
+        let now = Instant::now();
+        match event {
+            Event::Tried(address, Ok(opened)) => {
+                let id = opened.server_id.clone();
+                if plan.opened(address, &id) == Verdict::Close {
+                    tracing::debug!(%address, server = id, "this server, or one that is connected already");
+                    return;
+                }
+                tracing::info!(%address, server = id, "connected to another server");
+                let (backends, metrics) = (Arc::clone(&self.backends), self.metrics.clone());
+                tasks.spawn(async move {
+                    let ended = opened.live(&backends, metrics).await;
+                    Event::Ended(address, id, ended)
+                });
+            }
+            Event::Tried(address, Err(error)) => {
+                let error = chain(&error);
+                tracing::info!(%address, error, "cannot reach another server");
+                plan.ended(address, now, rand::random());
+            }
+            Event::Ended(address, id, ended) => {
+                let cause = ended.err().map(|error| chain(&error));
+                tracing::info!(%address, server = id, cause, "another server is gone");
+                plan.ended(address, now, rand::random());
+            }
+        }
+        let living = plan.held().map(str::to_owned).collect();
+        self.living.send_if_modified(|ids| {
+            let is_new = *ids != living;
+            *ids = living;
+            is_new
+        });
+    }
+}
+
+/// All that the names stand for; `None` when one of them cannot be resolved, which says nothing about the others.
+async fn addresses(names: &[String]) -> Option<BTreeSet<SocketAddr>> {
+    let mut all = BTreeSet::new();
+    for name in names {
+        match timeout(RESOLVED, lookup_host(name)).await {
+            Ok(Ok(addresses)) => all.extend(addresses),
+            Ok(Err(error)) => {
+                tracing::debug!(name, %error, "--peer-dns cannot be resolved");
+                return None;
+            }
+            Err(_elapsed) => {
+                tracing::debug!(name, "--peer-dns is not resolved within {RESOLVED:?}");
+                return None;
+            }
+        }
+    }
+    Some(all)
+}
