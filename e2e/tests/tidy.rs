@@ -14,6 +14,14 @@ const PURE: &[(&str, &[&str])] = &[
         "tunnel/src/protocol",
         &["tokio::", "tonic::", "h2::", "Instant::now", "SystemTime"],
     ),
+    (
+        "tunnel/src/status/document",
+        &["tokio::", "std::io", "Instant", "SystemTime"],
+    ),
+    (
+        "tunnel/src/status/table",
+        &["tokio::", "std::io", "Instant", "SystemTime"],
+    ),
     ("operator/src/pki", &["kube::Client", "Api<", "async fn"]),
     (
         "operator/src/tenant_control_plane/build",

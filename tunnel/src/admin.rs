@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::drain::Watcher;
 use crate::metrics::Registry;
+use crate::status::document::Status;
 
 /// Connections served at once per listener; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -73,6 +74,20 @@ impl Pages {
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             answer.headers_mut().insert(CONTENT_TYPE, kind);
             answer
+        })
+    }
+
+    /// Adds `/status`, made anew for each request.
+    #[must_use]
+    pub fn with_status(self, status: impl Fn() -> Status + Send + Sync + 'static) -> Self {
+        self.at("/status", move |_| match serde_json::to_vec(&status()) {
+            Ok(json) => {
+                let mut answer = text(StatusCode::OK, json);
+                let kind = HeaderValue::from_static("application/json");
+                answer.headers_mut().insert(CONTENT_TYPE, kind);
+                answer
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         })
     }
 

@@ -15,6 +15,7 @@ pub mod args;
 pub mod connect;
 pub mod connection;
 pub mod dial;
+pub mod endpoint;
 pub mod health;
 pub mod leases;
 pub mod link;
@@ -25,6 +26,7 @@ pub mod proxy;
 pub mod servers;
 pub mod session;
 pub mod settings;
+pub mod status;
 pub mod transport;
 pub mod words;
 
@@ -43,6 +45,7 @@ use metrics::Metrics;
 use plan::Plan;
 use servers::Servers;
 pub use settings::Settings;
+use status::Inside;
 
 use crate::drain::{self, Trigger};
 use crate::{admin, descriptors};
@@ -92,7 +95,9 @@ pub async fn serve(
         admin::listen("health", health, pages, watcher.clone()),
         control,
     );
-    let (address, pages) = (settings.admin.clone(), health::admin_pages(health_port));
+    let inside = Inside::new(&settings.agent_id, &metrics, &watcher);
+    let pages = health::admin_pages(health_port, inside);
+    let address = settings.admin.clone();
     beside.spawn_on(
         admin::listen("admin", address, pages, watcher.clone()),
         control,

@@ -37,12 +37,14 @@
 //! [`protocol`] says what the wire means, pure: packets, [tables](protocol::table) of connections,
 //! the rules of [standing still](protocol::budget). [`queue`] and [`relay`] carry bytes by them.
 //! [`grpc`], [`h2_limits`], [`authority`] and [`tls`] are the transport. [`server`] and [`agent`]
-//! put these together; [`admin`], [`metrics`], [`drain`], [`telemetry`], [`flags`], [`backoff`],
-//! [`kube_client`], [`threads`] and [`descriptors`] are what any program needs.
+//! put these together; [`register`] lists what is open, [`status`] shows it; [`admin`], [`metrics`],
+//! [`drain`], [`telemetry`], [`flags`], [`backoff`], [`kube_client`], [`threads`] and [`descriptors`]
+//! are what any program needs.
 //!
 //! # What may import what
 //!
-//! `bin → server | agent → relay → queue → protocol`, and `server | agent → grpc → protocol`.
+//! `bin → server | agent → relay → queue → protocol`, and `server | agent → grpc → protocol`;
+//! beside the bytes `server | agent → register → status`.
 //! `protocol` names no runtime, no transport and no clock; time comes in as a value. `relay` does
 //! not know gRPC, a frontend does not know which agent it got nor which wire that speaks, `server`
 //! and `agent` do not know each other.
@@ -83,8 +85,10 @@ pub mod kube_client;
 pub mod metrics;
 pub mod protocol;
 pub mod queue;
+pub mod register;
 pub mod relay;
 pub mod server;
+pub mod status;
 pub mod telemetry;
 pub mod threads;
 pub mod tls;

@@ -22,6 +22,7 @@ mod listener;
 mod metrics;
 mod peers;
 pub mod settings;
+mod status;
 pub mod strategy;
 pub mod unix_socket;
 
@@ -54,6 +55,7 @@ use listener::{Listener, Places, accept};
 use metrics::Metrics;
 use peers::Doorstep;
 use settings::{Mode, Place, Settings, TlsFiles};
+use status::Inside;
 use unix_socket::{SocketFile, UnixSocketError};
 
 /// Descriptors that clients leave to everything else.
@@ -213,13 +215,16 @@ impl Server {
         } = self;
         let backends = Arc::new(Backends::new(settings.strategies.clone(), metrics.clone()));
         let mut background = Background::new(control.clone(), trigger.watcher(), metrics.clone());
-        background.serve_pages(&settings, &registry, &backends);
+        let live = background.keep_lease(&settings);
         let (siblings, living) =
             peers::meet(peers, &settings.server_id, &backends, metrics.clone());
+        let known = (live.clone(), living.clone());
+        let inside = Inside::new(&settings, (&backends, &metrics), known, trigger.watcher());
+        background.serve_pages(&settings, &registry, inside);
         let gate = Gate {
             server_id: settings.server_id.clone(),
             server_count: settings.server_count,
-            live: background.keep_lease(&settings),
+            live,
             siblings: living,
             proof: background.proof(&settings, keys),
             backends: Arc::clone(&backends),

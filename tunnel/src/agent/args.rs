@@ -10,7 +10,10 @@ use crate::flags::{Flags, Klog, go_duration};
 
 /// Connects a cluster's network to the konnectivity-servers beside its kube-apiserver.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "konnectivity-agent")]
+#[command(
+    name = "konnectivity-agent",
+    after_help = "Look inside a running one: konnectivity-agent status [--help]"
+)]
 pub struct Args {
     /// Where the servers are and how they are trusted.
     #[command(flatten)]

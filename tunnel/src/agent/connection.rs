@@ -8,17 +8,18 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prometheus::IntGauge;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::dial::{DialFailure, Dialer};
+use super::endpoint::Endpoint;
 use super::metrics::Metrics;
 use crate::protocol::budget::Stalled;
 use crate::protocol::id::ConnectId;
 use crate::protocol::packet::FromAgent;
 use crate::protocol::table::AgentTable;
-use crate::queue::{Gone, Inbox, Outbox, Pool, Stop};
+use crate::queue::{Gone, Inbox, Lane, Outbox, Pool, Stop};
+use crate::register::connection::{Direction, Open, Peer, Queue};
 use crate::relay::{self, ReadEnd, WriteEnd};
 
 /// What may wait for all endpoints of all servers together.
@@ -41,17 +42,38 @@ pub struct Shared {
     pub pool: Pool,
     /// All connections of the stream, dials included.
     pub table: Arc<Mutex<AgentTable<Arc<Inbox<Ended>>>>>,
+    /// The server.
+    pub peer: Arc<Peer>,
+}
+
+/// Where the bytes of one connection wait.
+#[derive(Debug)]
+struct Ways {
+    /// For the endpoint.
+    inbox: Arc<Inbox<Ended>>,
+    /// For the server.
+    lane: Lane<FromAgent>,
+}
+
+impl Queue for Ways {
+    fn waiting(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::ToEndpoint => self.inbox.waiting(),
+            Direction::FromEndpoint => self.lane.waiting(),
+        }
+    }
 }
 
 impl Shared {
     /// For a stream without connections.
-    pub fn new(dialer: Arc<Dialer>, metrics: Metrics) -> Self {
+    pub fn new(dialer: Arc<Dialer>, metrics: Metrics, peer: Arc<Peer>) -> Self {
         Self {
             dialer,
             pool: Pool::new(POOL, metrics.queued.clone()),
             metrics,
             outbox: Outbox::default(),
             table: Arc::default(),
+            peer,
         }
     }
 
@@ -123,7 +145,6 @@ impl Connection {
             return Outcome::Cancelled;
         };
         shared.outbox.control(answer);
-        let _counted = Counted::new(&shared.metrics.open_endpoints);
         self.relay(socket, &shared).await
     }
 
@@ -140,9 +161,17 @@ impl Connection {
     }
 
     async fn relay(&self, mut socket: TcpStream, shared: &Shared) -> Outcome {
-        let lane = shared.outbox.lane(self.id);
-        let (mut reader, mut writer) = socket.split();
-        let mut reading = std::pin::pin!(relay::read(&mut reader, &lane));
+        let ways = Arc::new(Ways {
+            inbox: Arc::clone(&self.inbox),
+            lane: shared.outbox.lane(self.id),
+        });
+        let lane = &ways.lane;
+        let entry = Open::new(&shared.peer, &self.address).queued_in(&ways);
+        let entry = shared.metrics.open_endpoints.enter(entry);
+        let (reader, writer) = socket.split();
+        let mut reader = Endpoint::new(reader, &entry);
+        let mut writer = Endpoint::new(writer, &entry);
+        let mut reading = std::pin::pin!(relay::read(&mut reader, lane));
         let mut writing = std::pin::pin!(relay::write(&mut writer, &self.inbox));
         let mut is_writing = true;
         let outcome = tokio::select! {
@@ -200,24 +229,6 @@ impl From<WriteEnd<Ended>> for Outcome {
             WriteEnd::Failed(error) => Self::Write(error),
             WriteEnd::Stopped(Stop::Stalled(stalled)) => stalled.into(),
         }
-    }
-}
-
-/// One more on a gauge while it lives, however it ends.
-#[derive(Debug)]
-pub struct Counted(IntGauge);
-
-impl Counted {
-    /// Adds one.
-    pub fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

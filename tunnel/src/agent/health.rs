@@ -1,9 +1,10 @@
-//! The agent's pages: alive as long as it answers, ready while a server is connected.
+//! The agent's pages: alive as long as it answers, ready while a server is connected; what it holds.
 
 use http::StatusCode;
 use http::request::Parts;
 
 use super::metrics::Metrics;
+use super::status::Inside;
 use crate::admin::{Answer, Pages, moved_to_port, text};
 use crate::drain::Watcher;
 
@@ -23,10 +24,12 @@ pub fn health_pages(metrics: &Metrics, drain: &Watcher) -> Pages {
 }
 
 /// Pages of the admin listener; metrics live on the health port.
-pub fn admin_pages(health_port: u16) -> Pages {
-    Pages::new().at("/metrics", move |request| {
-        moved_to_port(request, health_port)
-    })
+pub fn admin_pages(health_port: u16, inside: Inside) -> Pages {
+    Pages::new()
+        .at("/metrics", move |request| {
+            moved_to_port(request, health_port)
+        })
+        .with_status(move || inside.status())
 }
 
 fn unreadiness(metrics: &Metrics, drain: &Watcher) -> Option<&'static str> {
@@ -61,6 +64,7 @@ mod tests {
 
     use super::*;
     use crate::drain;
+    use crate::register::connection::Peer;
 
     async fn ask(metrics: &Metrics, drain: &Watcher, uri: &str) -> (u16, String) {
         let (request, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
@@ -76,7 +80,7 @@ mod tests {
         let metrics = Metrics::new();
         let none = "[+]ping ok\n[-]server-connected failed: no servers connected\n".to_owned();
         assert_eq!(ask(&metrics, &watcher, "/readyz").await, (503, none));
-        metrics.open_servers.inc();
+        let _server = metrics.open_servers.enter(Peer::new("a", "native"));
         assert_eq!(
             ask(&metrics, &watcher, "/readyz").await,
             (200, "ok".to_owned())

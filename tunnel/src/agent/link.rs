@@ -18,6 +18,8 @@ use super::session::{End, Session};
 use super::transport::{Packets, Transport, TransportError};
 use super::words::Words;
 use crate::drain::Watcher;
+use crate::register::Entered;
+use crate::register::connection::Peer;
 
 /// What still waits for a server when its session ends in order gets this long to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -69,6 +71,8 @@ pub struct Surroundings {
     pub drain: Watcher,
     /// Hears what the server says about servers.
     pub words: Words,
+    /// The session's place among all.
+    pub place: Entered<Peer>,
 }
 
 impl Wire {
@@ -87,15 +91,16 @@ impl Wire {
             metrics,
             drain,
             words,
+            place,
         } = around;
         match self {
             Self::Reference { packets, transport } => {
-                let shared = Shared::new(dialer, metrics);
+                let shared = Shared::new(dialer, metrics, place.share());
                 let end = live(packets, transport, shared, drain).await;
                 end.map(LinkError::from)
             }
             Self::Native(opened) => {
-                let shared = native::Shared::new(dialer, metrics);
+                let shared = native::Shared::new(dialer, metrics, place.share());
                 let session = native::Session::new(opened, shared, words);
                 session.run(drain).await.map(LinkError::from)
             }

@@ -4,6 +4,8 @@
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use crate::metrics::{DEFAULT_BUCKETS, Family, Registry};
+use crate::register::Register;
+use crate::register::connection::{Open, Peer};
 
 /// Packets this agent sends.
 pub const FROM_AGENT: &str = "from_agent";
@@ -23,12 +25,12 @@ pub struct Metrics {
     pub dial_failures: IntCounterVec,
     /// Streams to servers that broke, by `direction`.
     pub server_failures: IntCounterVec,
-    /// Streams to servers.
-    pub open_servers: IntGauge,
+    /// Streams to servers, one by one.
+    pub open_servers: Register<Peer>,
     /// Servers that are known to exist.
     pub known_servers: IntGauge,
-    /// Connections to endpoints.
-    pub open_endpoints: IntGauge,
+    /// Connections to endpoints, one by one.
+    pub open_endpoints: Register<Open>,
     /// Packets by `segment` and `packet_type`.
     pub packets: IntCounterVec,
     /// Broken streams by `segment`, `packet_type` and `code`.
@@ -109,12 +111,14 @@ impl Metrics {
                 &["direction"],
                 &[&["to_server"], &["from_server"]],
             ),
-            open_servers: r.gauge(Family("open_server_connections", "Streams to servers now.")),
+            open_servers: Register::new(
+                r.gauge(Family("open_server_connections", "Streams to servers now.")),
+            ),
             known_servers: r.gauge(Family("known_server_count", "Servers known to exist.")),
-            open_endpoints: r.gauge(Family(
+            open_endpoints: Register::new(r.gauge(Family(
                 "open_endpoint_connections",
                 "Connections to endpoints now.",
-            )),
+            ))),
             packets: packets(r),
             stream_errors: r.counters(
                 Family("stream_errors_total", "Errors of streams to servers."),

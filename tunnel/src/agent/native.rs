@@ -38,6 +38,7 @@ use crate::protocol::native::control::ControlError;
 use crate::protocol::native::dial::{Refusal, RefusalKind};
 use crate::protocol::native::hello::{AgentHello, HelloError, ServerHello};
 use crate::protocol::native::{ERROR, error_value};
+use crate::register::connection::Peer;
 use crate::trips::Trips;
 
 /// Dials that may be seen before the word that lets this agent in: HTTP/2 orders nothing between
@@ -86,15 +87,17 @@ pub struct Shared {
     dialer: Arc<Dialer>,
     metrics: Metrics,
     traffic: Traffic,
+    peer: Arc<Peer>,
 }
 
 impl Shared {
-    /// Dials with `dialer` and counts on `metrics`.
-    pub fn new(dialer: Arc<Dialer>, metrics: Metrics) -> Self {
+    /// Dials with `dialer` for the server `peer` and counts on `metrics`.
+    pub fn new(dialer: Arc<Dialer>, metrics: Metrics, peer: Arc<Peer>) -> Self {
         Self {
             dialer,
             traffic: Traffic::new(&metrics),
             metrics,
+            peer,
         }
     }
 }

@@ -10,7 +10,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::connect::{ConnectError, Connector};
-use super::connection::Counted;
 use super::dial::Dialer;
 use super::link::{Link, Surroundings};
 use super::metrics::Metrics;
@@ -18,6 +17,7 @@ use super::plan::{Plan, SessionKey, Verdict};
 use super::session::End;
 use super::words::{self, Said, Word, Words};
 use crate::drain::Watcher;
+use crate::register::connection::Peer;
 use crate::telemetry::chain;
 
 /// The loop's inputs.
@@ -144,6 +144,10 @@ impl Servers {
                     metrics: self.metrics.clone(),
                     drain: self.drain.clone(),
                     words: Words::new(running.say.clone(), key),
+                    place: self
+                        .metrics
+                        .open_servers
+                        .enter(Peer::new(&link.server, link.wire.name())),
                 };
                 running.sessions += 1;
                 running.tasks.spawn(live(link, key, around));
@@ -162,7 +166,6 @@ impl Servers {
 async fn live(link: Box<Link>, key: SessionKey, around: Surroundings) -> Event {
     let began = Instant::now();
     let metrics = around.metrics.clone();
-    let _counted = Counted::new(&metrics.open_servers);
     let (server, wire) = (link.server, link.wire);
     let end = Box::pin(wire.live(around)).await;
     match &end {

@@ -1,16 +1,23 @@
 //! konnectivity-agent: opens connections in a tenant's network for the konnectivity-servers that
-//! ask for them. Flags → settings → log → [`tunnel::agent::run`].
+//! ask for them. Flags → settings → log → [`tunnel::agent::run`]; with the word `status`,
+//! [`tunnel::status`].
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use tunnel::status::command;
+use tunnel::status::document::Program;
 use tunnel::{agent, flags, telemetry, threads};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let parsed = match flags::parse::<agent::Args>(flags::own_command_line()) {
+    let words = flags::own_command_line();
+    if command::is_asked(&words) {
+        return command::run(Program::Agent, &words);
+    }
+    let parsed = match flags::parse::<agent::Args>(words) {
         Ok(parsed) => parsed,
         Err(stop) => return stop.report(),
     };

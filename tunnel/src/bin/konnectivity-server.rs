@@ -1,18 +1,24 @@
 //! konnectivity-server: kube-apiserver's way into a network that only dials out.
-//! Flags → settings → log → [`tunnel::server`].
+//! Flags → settings → log → [`tunnel::server`]; with the word `status`, [`tunnel::status`].
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use tunnel::server::args::Args;
 use tunnel::server::settings::Settings;
+use tunnel::status::command;
+use tunnel::status::document::Program;
 use tunnel::{flags, server, telemetry, threads};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let parsed = match flags::parse::<Args>(flags::own_command_line()) {
+    let words = flags::own_command_line();
+    if command::is_asked(&words) {
+        return command::run(Program::Server, &words);
+    }
+    let parsed = match flags::parse::<Args>(words) {
         Ok(parsed) => parsed,
         Err(stop) => return stop.report(),
     };

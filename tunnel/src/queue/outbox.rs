@@ -230,6 +230,12 @@ impl<P: Packet> Lane<P> {
         Ok(())
     }
 
+    /// Bytes that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        let waiting = self.outbox.waiting();
+        waiting.lanes.get(&self.key).map_or(0, |lane| lane.bytes)
+    }
+
     fn has_room(&self) -> Result<bool, Gone> {
         let waiting = self.outbox.waiting();
         let lane = waiting

@@ -11,7 +11,10 @@ use crate::flags::{Flags, Klog, go_duration};
 
 /// Accepts connections of kube-apiserver on one side, agents on the other, and relays between them.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "konnectivity-server")]
+#[command(
+    name = "konnectivity-server",
+    after_help = "Look inside a running one: konnectivity-server status [--help]"
+)]
 pub struct Args {
     /// Where kube-apiserver connects.
     #[command(flatten)]

@@ -3,7 +3,7 @@
 //! frontend gets is a [`Connection`], with one meaning for both: bytes in, bytes out, an [`Ending`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::metrics::Metrics;
 use super::strategy::{Candidate, Distance, Standing};
 use crate::protocol::destination::Destination;
 use crate::protocol::metadata::Identifiers;
+use crate::register::connection::Peer;
 
 pub(crate) mod admission;
 mod connection;
@@ -71,10 +72,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Backend {
     id: BackendId,
     agent: String,
+    peer: Arc<Peer>,
     identifiers: Identifiers,
     draining: AtomicBool,
-    /// Connections that are open.
-    open: AtomicUsize,
     trust: Mutex<Trust>,
     metrics: Metrics,
     wire: Wire,
@@ -89,15 +89,24 @@ enum Wire {
     Native(native::Streams),
 }
 
+impl Wire {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Reference(_) => "reference",
+            Self::Native(_) => "native",
+        }
+    }
+}
+
 impl Backend {
     /// An agent by its name and what it can reach.
     fn new((agent, identifiers): (String, Identifiers), wire: Wire, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             id: BackendId::next(),
+            peer: Arc::new(Peer::new(&agent, wire.name())),
             agent,
             identifiers,
             draining: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
             trust: Mutex::default(),
             metrics,
             wire,
@@ -128,10 +137,12 @@ impl Backend {
 
     /// Which wire it speaks, for the log.
     fn wire_name(&self) -> &'static str {
-        match self.wire {
-            Wire::Reference(_) => "reference",
-            Wire::Native(_) => "native",
-        }
+        self.wire.name()
+    }
+
+    /// What connections through it are listed under.
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
     /// What a strategy may know.
@@ -153,7 +164,7 @@ impl Backend {
 
     /// Connections that are open through it.
     pub(crate) fn load(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.peer.connections()
     }
 
     /// What a dial says about the agent itself.

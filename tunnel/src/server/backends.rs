@@ -121,6 +121,13 @@ impl Backends {
         self.lists().here.clone()
     }
 
+    /// The servers that are connected to this one, the oldest first.
+    pub(crate) fn siblings(&self) -> Vec<Arc<Backend>> {
+        let lists = self.lists();
+        let siblings = lists.siblings.iter();
+        siblings.map(|it| Arc::clone(&it.backend)).collect()
+    }
+
     /// Wakes whenever [`Backends::here`] changes, or an agent came to a sibling.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()

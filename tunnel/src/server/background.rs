@@ -15,6 +15,7 @@ use super::leases::{self, Keeper};
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::settings::tokens::{SecondOpinion, Strangers, TokenRule};
+use super::status::Inside;
 use crate::admin::{self, Answer, Pages};
 use crate::drain::Watcher;
 use crate::kube_client::KubeClient;
@@ -46,24 +47,22 @@ impl Background {
     }
 
     /// Starts the health and admin listeners.
-    pub(crate) fn serve_pages(
-        &mut self,
-        settings: &Settings,
-        registry: &Registry,
-        backends: &Arc<Backends>,
-    ) {
+    pub(crate) fn serve_pages(&mut self, settings: &Settings, registry: &Registry, inside: Inside) {
+        let backends = inside.backends();
         let ready = |backends: Arc<Backends>, drain: Watcher| {
             move |_: &http::request::Parts| readiness(&backends, &drain)
         };
         let health = Pages::new()
             .with_liveness()
             .with_metrics(registry.clone())
-            .at("/readyz", ready(Arc::clone(backends), self.drain.clone()))
-            .at("/ready", ready(Arc::clone(backends), self.drain.clone()));
-        let metrics = Pages::new().with_metrics(registry.clone());
+            .at("/readyz", ready(Arc::clone(&backends), self.drain.clone()))
+            .at("/ready", ready(backends, self.drain.clone()));
+        let admin = Pages::new()
+            .with_metrics(registry.clone())
+            .with_status(move || inside.status());
         for (name, address, pages) in [
             ("health", &settings.health, health),
-            ("admin", &settings.admin, metrics),
+            ("admin", &settings.admin, admin),
         ] {
             let listener = admin::listen(name, address.clone(), pages, self.drain.clone());
             self.services.spawn_on(listener, &self.control);

@@ -9,6 +9,8 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::strategy::Strategy;
 use crate::metrics::{Family, Registry};
+use crate::register::Register;
+use crate::register::connection::Open;
 
 mod labels;
 mod leases;
@@ -60,8 +62,8 @@ pub(crate) struct Families {
     pub(crate) http_connections: IntGauge,
     /// Dials without an answer yet.
     pub(crate) pending_dials: IntGauge,
-    /// Connections that are open.
-    pub(crate) established: IntGauge,
+    /// Connections that are open, one by one.
+    pub(crate) established: Register<Open>,
     /// Agent streams that wait because one moving connection is at its cap.
     pub(crate) full_connect_channels: IntGauge,
     /// How often that happened.
@@ -122,7 +124,10 @@ impl Families {
             connect_streams: grpc.with_label_values(&["Connect"]),
             http_connections: gauge("http_connections", "CONNECT requests being served."),
             pending_dials: gauge("pending_backend_dials", "Dials without an answer yet."),
-            established: gauge("established_connections", "Connections that are open."),
+            established: Register::new(gauge(
+                "established_connections",
+                "Connections that are open.",
+            )),
             full_connect_channels: full.with_label_values(&["Connect"]),
             shared_stream_waits: counter(
                 "shared_stream_waits_total",

@@ -63,6 +63,18 @@ pub(crate) enum Distance {
     There,
 }
 
+impl Standing {
+    /// The status's word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Congested => "congested",
+            Self::Draining => "draining",
+            Self::Failing => "failing",
+        }
+    }
+}
+
 /// What a strategy may know about one backend. Lists are ordered from the oldest to the newest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {

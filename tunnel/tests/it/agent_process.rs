@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 use tunnel::protocol::packet::FromAgent;
+use tunnel::status::document::Status;
 
 use crate::agent_support::{Place, SOON, closed};
 
@@ -144,6 +145,44 @@ async fn the_program_serves_its_pages_and_leaks_no_descriptor() {
     timeout(SOON, settled)
         .await
         .expect("every descriptor is given back");
+}
+
+#[tokio::test]
+async fn the_program_shows_the_status_of_the_one_that_runs() {
+    let place = Place::new().await;
+    let program = Program::start(&place).await;
+    let mut server = place.accept("a", "1").await;
+    let (_, endpoint) = server.open().await;
+    let address = format!("127.0.0.1:{}", program.admin);
+    let asked = Command::new(PROGRAM)
+        .args(["status", "--admin-address", &address, "--output=json"])
+        .output();
+    let asked = timeout(SOON, asked).await.expect("it ends").unwrap();
+    let status: Status = serde_json::from_slice(&asked.stdout).expect("a status");
+    let [peer] = &status.servers[..] else {
+        panic!("{status:?}");
+    };
+    assert_eq!(
+        (&*peer.name, &*peer.wire, peer.connections),
+        ("a", "reference", 1)
+    );
+    let [connection] = &status.connections.listed[..] else {
+        panic!("{status:?}");
+    };
+    let dialled = endpoint.local_addr().unwrap().to_string();
+    assert_eq!(
+        (&connection.destination, &*connection.peer),
+        (&dialled, "a")
+    );
+    let table = Command::new(PROGRAM)
+        .args(["status", "--admin-address", &address])
+        .output();
+    let table = timeout(SOON, table).await.expect("it ends").unwrap();
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(
+        text.contains("\nservers 1, servers known 1, connections 1\n") && text.contains(&dialled),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod pair;
 mod pair_client;
 mod pair_native;
 mod pair_stall;
+mod pair_status;
 mod pair_support;
 mod server_http_connect;
 mod server_native;

@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use tunnel::agent::metrics::Metrics;
 use tunnel::drain::{self, Trigger};
 use tunnel::server::{self, Server};
+use tunnel::status::command::ask;
+use tunnel::status::document::{Program, Status};
 use tunnel::{agent, flags};
 
 use crate::pair_client::{Client, GrpcClient, connect};
@@ -53,6 +55,8 @@ pub(crate) struct Pair {
     folder: TempDir,
     pub(crate) mode: Mode,
     health: u16,
+    /// Admin ports of server and agent.
+    admin: (u16, u16),
     _drain: Trigger,
     _running: JoinSet<()>,
 }
@@ -69,13 +73,15 @@ impl Pair {
         let health = free_port().await;
         let (drain, _) = drain::channel();
         let mut running = JoinSet::new();
-        let server = Server::bind(server_settings(&folder, mode, server_wire, health))
-            .await
-            .unwrap();
+        let admin = (free_port().await, free_port().await);
+        let mut settings = server_settings(&folder, mode, server_wire, health);
+        settings.admin = format!("127.0.0.1:{}", admin.0);
+        let server = Server::bind(settings).await.unwrap();
         let port = server.agent_address().unwrap().port();
         let trigger = drain.clone();
         running.spawn(async move { server.run(&Handle::current(), &trigger).await });
-        let settings = agent_settings(&folder, agent_wire, port);
+        let mut settings = agent_settings(&folder, agent_wire, port);
+        settings.admin = format!("127.0.0.1:{}", admin.1);
         let trigger = drain.clone();
         running.spawn(async move {
             agent::serve(settings, Metrics::new(), trigger, &Handle::current())
@@ -86,6 +92,7 @@ impl Pair {
             folder,
             mode,
             health,
+            admin,
             _drain: drain,
             _running: running,
         };
@@ -122,6 +129,32 @@ impl Pair {
         timeout(SOON, met)
             .await
             .unwrap_or_else(|_| panic!("{name} never fits"));
+    }
+
+    /// What one of the two says of itself, once it says what `is_met` asks for.
+    pub(crate) async fn until_status(
+        &self,
+        program: Program,
+        is_met: impl Fn(&Status) -> bool,
+    ) -> Status {
+        let port = match program {
+            Program::Server => self.admin.0,
+            Program::Agent => self.admin.1,
+        };
+        let address = format!("127.0.0.1:{port}");
+        let mut last = None;
+        let met = async {
+            loop {
+                let asked = ask(program, &address).await;
+                if let Some(status) = asked.as_ref().ok().filter(|status| is_met(status)) {
+                    return status.clone();
+                }
+                last = Some(asked);
+                sleep(READY).await;
+            }
+        };
+        let met = timeout(SOON, met).await;
+        met.unwrap_or_else(|_| panic!("never fits: {last:?}"))
     }
 
     /// Dials through the tunnel.

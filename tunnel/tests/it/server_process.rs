@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::interval;
+use tunnel::status::document::{Program as Which, Status};
 
 use crate::server_support::{soon, write_certificates};
 
@@ -139,6 +140,51 @@ async fn pages_are_where_the_reference_has_them() {
         );
     }
     assert!(program.folder.path().join("server.socket").exists());
+}
+
+#[tokio::test]
+async fn the_program_shows_the_status_of_the_one_that_runs() {
+    let program = Program::start(&["--server-id=server-7"]).await;
+    let address = format!("127.0.0.1:{}", program.admin);
+    let asked = |more: &'static [&'static str]| {
+        let line = ["status", "--admin-address", &address]
+            .into_iter()
+            .chain(more.iter().copied());
+        let line: Vec<String> = line.map(str::to_owned).collect();
+        async move {
+            let ran = Command::new(PROGRAM).args(line).output();
+            soon("the end of the program", ran)
+                .await
+                .expect("it starts")
+        }
+    };
+    let table = asked(&[]).await;
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.status.success(), "{table:?}");
+    for part in [
+        "konnectivity-server 0.1.0 server-7, up ",
+        "\nagents 0, servers known 1, connections 0, dials waiting 0\n",
+        "\nno agent is connected: every dial fails\n",
+    ] {
+        assert!(text.contains(part), "{part} not in {text}");
+    }
+    let json = asked(&["-o", "json"]).await;
+    let status: Status = serde_json::from_slice(&json.stdout).expect("a status");
+    assert_eq!((status.program, &*status.id), (Which::Server, "server-7"));
+    let health = format!("127.0.0.1:{}", program.health);
+    let refused = run(&["status", "--admin-address", &health]).await;
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(
+        (refused.status.code(), &*refused.stdout),
+        (Some(1), &b""[..])
+    );
+    assert!(
+        text.contains("answers 404 Not Found and no status: is this the port of --admin-port"),
+        "{text}"
+    );
+    assert_eq!(run(&["status", "--nonsense"]).await.status.code(), Some(2));
+    let word = run(&["--mode=socks", "status"]).await;
+    assert_eq!(word.status.code(), Some(1), "a word elsewhere is ignored");
 }
 
 #[tokio::test]

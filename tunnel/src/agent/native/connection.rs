@@ -20,10 +20,11 @@ use tokio::time::Instant;
 
 use super::pump::{Cut, DownEnd, UpEnd, down, up};
 use super::{Shared, Traffic};
-use crate::agent::connection::Counted;
 use crate::agent::dial::DialFailure;
+use crate::agent::endpoint::Endpoint;
 use crate::agent::metrics::Metrics;
 use crate::protocol::native::dial::DialRequest;
+use crate::register::connection::Open;
 use crate::telemetry::chain;
 
 /// Why a connection is over.
@@ -99,8 +100,9 @@ impl Connection {
         drop(self.respond);
         match dialled {
             Ok(socket) => {
-                let _counted = Counted::new(&shared.metrics.open_endpoints);
-                relay(socket, stream, self.body, &shared.traffic).await
+                let entry = Open::new(&shared.peer, address);
+                let entry = shared.metrics.open_endpoints.enter(entry);
+                relay((socket, &entry), stream, self.body, &shared.traffic).await
             }
             Err(failure) => Outcome::NotDialled(failure),
         }
@@ -120,13 +122,19 @@ fn count(dialled: &Result<TcpStream, DialFailure>, begun: Instant, metrics: &Met
 
 /// Carries both directions until both are over, or one broke.
 async fn relay(
-    mut socket: TcpStream,
+    (mut socket, entry): (TcpStream, &Open),
     mut stream: SendStream<Bytes>,
     mut body: RecvStream,
     traffic: &Traffic,
 ) -> Outcome {
     let fault = OnceLock::new();
-    let outcome = carry(&mut socket, (&mut stream, &mut body), traffic, &fault).await;
+    let outcome = carry(
+        (&mut socket, entry),
+        (&mut stream, &mut body),
+        traffic,
+        &fault,
+    )
+    .await;
     if matches!(outcome, Outcome::BrokenAtServer(_) | Outcome::Cut(_))
         && let Err(error) = SockRef::from(&socket).set_linger(Some(Duration::ZERO))
     {
@@ -137,12 +145,14 @@ async fn relay(
 }
 
 async fn carry(
-    socket: &mut TcpStream,
+    (socket, entry): (&mut TcpStream, &Open),
     (stream, body): (&mut SendStream<Bytes>, &mut RecvStream),
     traffic: &Traffic,
     fault: &OnceLock<io::Error>,
 ) -> Outcome {
-    let (mut reader, mut writer) = socket.split();
+    let (reader, writer) = socket.split();
+    let mut reader = Endpoint::new(reader, entry);
+    let mut writer = Endpoint::new(writer, entry);
     let mut rising = pin!(up(&mut reader, stream, traffic, fault));
     let mut falling = pin!(down(body, &mut writer, traffic, fault));
     tokio::select! {

@@ -15,6 +15,7 @@ use crate::agent::metrics::Metrics;
 use crate::drain::{self, Trigger};
 use crate::protocol::id::{ConnectId, DialId};
 use crate::queue::Outbox;
+use crate::register::connection::Peer;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -32,7 +33,8 @@ impl Server {
         let (to_agent, mut packets) = mpsc::channel(1);
         let (drain, watcher) = drain::channel();
         let metrics = Metrics::new();
-        let shared = Shared::new(Arc::new(Dialer::default()), metrics.clone());
+        let peer = Arc::new(Peer::new("server-1", "reference"));
+        let shared = Shared::new(Arc::new(Dialer::default()), metrics.clone(), peer);
         let outbox = shared.outbox.clone();
         let packets = futures_util::stream::poll_fn(move |context| packets.poll_recv(context));
         let mut running = JoinSet::new();

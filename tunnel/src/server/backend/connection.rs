@@ -3,7 +3,6 @@
 //! lives; dropped before its end, it is closed at the agent at once.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -11,6 +10,8 @@ use tokio::time::Instant;
 use super::{Backend, Ending, native, reference};
 use crate::protocol::id::ConnectId;
 use crate::queue::Gone;
+use crate::register::Entered;
+use crate::register::connection::{Direction, Open};
 
 /// One open connection. One task drives both directions.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Connection {
     id: ConnectId,
     way: Way,
     opened: Instant,
+    entry: Entered<Open>,
 }
 
 /// The two kinds of it.
@@ -27,14 +29,18 @@ pub(super) enum Way {
     /// A share of the agent's stream.
     Reference(reference::Way),
     /// A stream of its own.
-    Native(Box<native::Way>),
+    Native(Arc<native::Way>),
 }
 
 impl Connection {
-    pub(super) fn new(backend: Arc<Backend>, id: ConnectId, way: Way) -> Self {
-        backend.metrics.established.inc();
-        backend.open.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(backend: Arc<Backend>, id: ConnectId, way: Way, destination: &str) -> Self {
+        let entry = Open::new(backend.peer(), destination);
+        let entry = match &way {
+            Way::Reference(way) => entry.queued_in(way.queue()),
+            Way::Native(way) => entry.queued_in(way),
+        };
         Self {
+            entry: backend.metrics.established.enter(entry),
             backend,
             id,
             way,
@@ -54,10 +60,14 @@ impl Connection {
 
     /// Sends bytes towards the endpoint; waits while enough of this connection waits for the agent.
     pub(crate) async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
+        let length = bytes.len();
+        self.entry.holds(Direction::ToEndpoint, length);
         match &self.way {
             Way::Reference(way) => way.send(bytes).await,
             Way::Native(way) => way.send(bytes).await,
-        }
+        }?;
+        self.entry.passed(Direction::ToEndpoint, length);
+        Ok(())
     }
 
     /// Nothing more is sent, and the endpoint is told so behind what was. Where the wire knows no half-close, both
@@ -95,14 +105,17 @@ impl Connection {
 
     /// Bytes from the endpoint, or why there are no more. They wait until the frontend [took](Self::took) them.
     pub(crate) async fn next(&self) -> Result<Bytes, Ending> {
-        match &self.way {
+        let bytes = match &self.way {
             Way::Reference(way) => way.next().await,
             Way::Native(way) => way.next().await,
-        }
+        }?;
+        self.entry.holds(Direction::FromEndpoint, bytes.len());
+        Ok(bytes)
     }
 
     /// The frontend took so many of the bytes it was handed; 0 says that it moves.
     pub(crate) fn took(&self, bytes: usize) {
+        self.entry.passed(Direction::FromEndpoint, bytes);
         match &self.way {
             Way::Reference(way) => way.took(bytes),
             Way::Native(way) => way.took(bytes),
@@ -147,8 +160,6 @@ impl Drop for Connection {
         let ending = self.ending();
         let reason = ending.as_ref().map_or("frontend_closed", Ending::label);
         let metrics = &self.backend.metrics;
-        metrics.established.dec();
-        self.backend.open.fetch_sub(1, Ordering::Relaxed);
         metrics.ended(reason, self.opened.elapsed());
         tracing::debug!(
             agent = self.backend.agent,

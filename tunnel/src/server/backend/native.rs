@@ -74,8 +74,9 @@ impl Streams {
         Refusal::check(&response).map_err(refused)?;
         let way = Way::new(stream, response.into_body(), self.metrics.clone());
         let id = ConnectId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        let way = connection::Way::Native(Box::new(way));
-        Ok(Connection::new(Arc::clone(backend), id, way))
+        let way = connection::Way::Native(Arc::new(way));
+        let destination = destination.to_string();
+        Ok(Connection::new(Arc::clone(backend), id, way, &destination))
     }
 }
 

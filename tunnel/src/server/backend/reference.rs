@@ -16,6 +16,7 @@ use crate::protocol::id::{ConnectId, DialId};
 use crate::protocol::packet::ToAgent;
 use crate::protocol::table::ServerTable;
 use crate::queue::{Gone, Inbox, Lane, Outbox, Pool, Stop};
+use crate::register::connection::{Direction, Queue};
 use crate::server::metrics::Metrics;
 
 pub(crate) mod driver;
@@ -46,15 +47,26 @@ struct State {
 
 /// What the stream's driver and a frontend share of an open connection.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     /// From the agent.
     inbox: Inbox<Ending>,
     /// To the agent.
     lane: Lane<ToAgent>,
 }
 
-/// The frontend that waits for a dial's answer.
-type Waiter = oneshot::Sender<Result<Connection, DialFailure>>;
+/// The frontend that waits for a dial's answer, and what it dialled.
+#[derive(Debug)]
+struct Waiter {
+    answer: oneshot::Sender<Result<Connection, DialFailure>>,
+    destination: String,
+}
+
+impl Waiter {
+    /// A frontend that gave up meanwhile needs no answer; a connection for it closes itself when it is dropped here.
+    fn tell(self, answer: Result<Connection, DialFailure>) {
+        drop(self.answer.send(answer));
+    }
+}
 
 impl Stream {
     /// Nothing is open.
@@ -85,7 +97,10 @@ impl Stream {
             if state.lost {
                 return Err(DialFailure::Lost);
             }
-            state.table.dial(answer)
+            state.table.dial(Waiter {
+                answer,
+                destination: destination.to_string(),
+            })
         };
         self.outbox.control(ToAgent::Dial {
             dial,
@@ -106,9 +121,8 @@ impl Stream {
             state.table.lose()
         };
         self.outbox.cut();
-        for answer in dialling {
-            // A frontend that gave up meanwhile needs no answer.
-            drop(answer.send(Err(DialFailure::Lost)));
+        for waiter in dialling {
+            waiter.tell(Err(DialFailure::Lost));
         }
         for link in open {
             link.inbox.end(Ending::AgentLost, Instant::now());
@@ -159,7 +173,21 @@ pub(super) struct Way {
     link: Arc<Link>,
 }
 
+impl Queue for Link {
+    fn waiting(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::ToEndpoint => self.lane.waiting(),
+            Direction::FromEndpoint => self.inbox.waiting(),
+        }
+    }
+}
+
 impl Way {
+    /// Where its bytes wait.
+    pub(super) fn queue(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     pub(super) async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
         self.link.lane.send(bytes).await
     }

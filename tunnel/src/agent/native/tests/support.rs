@@ -23,6 +23,7 @@ use crate::agent::words::{self, Said, Words};
 use crate::drain::{self, Trigger};
 use crate::protocol::native::control::{Control, Decoder};
 use crate::protocol::native::hello::{AgentHello, ServerHello};
+use crate::register::connection::Peer;
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
@@ -96,7 +97,8 @@ impl Door {
         let (drain, watcher) = drain::channel();
         let (say, said) = words::channel();
         let metrics = Metrics::new();
-        let shared = Shared::new(Arc::new(Dialer::default()), metrics.clone());
+        let peer = Arc::new(Peer::new("server-1", "native"));
+        let shared = Shared::new(Arc::new(Dialer::default()), metrics.clone(), peer);
         let mut agent = JoinSet::new();
         agent.spawn(async move {
             let opened = open(theirs, &hello(), KEEPALIVE).await?;

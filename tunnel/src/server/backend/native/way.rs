@@ -18,6 +18,7 @@ use super::super::Ending;
 use crate::protocol::budget::Stalled;
 use crate::protocol::native::{error_text, error_trailers};
 use crate::queue::Gone;
+use crate::register::connection::{Direction, Queue};
 use crate::server::metrics::{Metrics, PacketKind, Segment};
 
 /// After a close, the endpoint has this long to take the rest and end by itself.
@@ -182,6 +183,16 @@ impl Way {
         self.receiving
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue for Way {
+    fn waiting(&self, direction: Direction) -> usize {
+        match direction {
+            // Nothing waits here but what the frontend's side has in hand.
+            Direction::ToEndpoint => 0,
+            Direction::FromEndpoint => self.receiving().stream.flow_control().used_capacity(),
+        }
     }
 }
 

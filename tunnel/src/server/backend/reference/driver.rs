@@ -109,14 +109,14 @@ impl Driver {
                 id,
                 connection,
             } => {
-                // A connection that finds its frontend gone closes itself when it is dropped here.
-                drop(waiter.send(Ok(self.opened(id, connection))));
+                let connection = self.opened(id, connection, &waiter.destination);
+                waiter.tell(Ok(connection));
             }
             Answer::Refused { waiter, error } => {
-                drop(waiter.send(Err(DialFailure::Refused(error))));
+                waiter.tell(Err(DialFailure::Refused(error)));
             }
             Answer::GivenUp { waiter } => {
-                drop(waiter.send(Err(DialFailure::Refused("dial closed".to_owned()))));
+                waiter.tell(Err(DialFailure::Refused("dial closed".to_owned())));
             }
             Answer::Unwanted { close } => self.unwanted(close),
             Answer::Deliver {
@@ -141,10 +141,10 @@ impl Driver {
         Ok(())
     }
 
-    fn opened(&self, id: ConnectId, link: Arc<Link>) -> Connection {
+    fn opened(&self, id: ConnectId, link: Arc<Link>, destination: &str) -> Connection {
         let stream = Arc::clone(&self.stream);
         let way = connection::Way::Reference(Way { stream, id, link });
-        Connection::new(Arc::clone(&self.backend), id, way)
+        Connection::new(Arc::clone(&self.backend), id, way, destination)
     }
 
     /// An answer that nobody waits for: what it opened is closed again.
