@@ -38,7 +38,7 @@
 //! the rules of [standing still](protocol::budget). [`queue`] and [`relay`] carry bytes by them.
 //! [`grpc`], [`h2_limits`], [`authority`] and [`tls`] are the transport. [`server`] and [`agent`]
 //! put these together; [`register`] lists what is open, [`status`] shows it; [`admin`], [`metrics`],
-//! [`drain`], [`telemetry`], [`flags`], [`backoff`], [`kube_client`], [`threads`] and [`descriptors`]
+//! [`drain`], [`telemetry`], [`fault`], [`flags`], [`backoff`], [`kube_client`], [`threads`] and [`descriptors`]
 //! are what any program needs.
 //!
 //! # What may import what
@@ -77,6 +77,7 @@ pub mod authority;
 pub mod backoff;
 pub mod descriptors;
 pub mod drain;
+pub mod fault;
 pub mod flags;
 pub mod grpc;
 pub mod h2_limits;

@@ -28,6 +28,7 @@ use super::native::{self, NativeError};
 use super::proxy::{Proxy, ProxyError};
 use super::settings::Settings;
 use super::transport::{Packets, Transport};
+use crate::fault::Fault;
 use crate::protocol::native::ALPN;
 use crate::protocol::native::hello::AgentHello;
 use crate::protocol::native::mode::TunnelMode;
@@ -91,6 +92,28 @@ pub enum ConnectError {
     /// It took too long.
     #[error("no stream within {CONNECT_DEADLINE:?}")]
     Deadline,
+}
+
+impl ConnectError {
+    /// The agent's own files, flags and token, or else the server and the way to it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Socket(_)
+            | Self::Tls(_)
+            | Self::Name(..)
+            | Self::Token { .. }
+            | Self::Header(..)
+            | Self::Refused(_) => Fault::Agent,
+            Self::Dial(..)
+            | Self::Proxy(..)
+            | Self::Handshake(..)
+            | Self::Http(_)
+            | Self::NotNative
+            | Self::Native(_)
+            | Self::Headers(..)
+            | Self::Deadline => Fault::Server,
+        }
+    }
 }
 
 /// Makes tries. Clones share the turn of addresses.

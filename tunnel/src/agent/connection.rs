@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::dial::{DialFailure, Dialer};
 use super::endpoint::Endpoint;
 use super::metrics::Metrics;
+use crate::fault::Fault;
 use crate::protocol::budget::Stalled;
 use crate::protocol::id::ConnectId;
 use crate::protocol::packet::FromAgent;
@@ -123,6 +124,20 @@ pub enum Outcome {
     /// The stream to the server ended.
     #[error(transparent)]
     ServerGone(#[from] Gone),
+}
+
+impl Outcome {
+    /// Whose fault it is, if anybody's; the loss of a server is told once, with its stream.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::NotDialled(failure) => Some(failure.fault()),
+            Self::Read(_) | Self::Write(_) | Self::Stalled(_) => Some(Fault::Endpoint),
+            Self::Cancelled
+            | Self::ClosedByServer
+            | Self::ClosedByEndpoint
+            | Self::ServerGone(_) => None,
+        }
+    }
 }
 
 impl Connection {

@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::fault::Fault;
 use crate::protocol::native::dial::{Refusal, RefusalKind};
 
 /// The reference's limit for a dial in all.
@@ -71,6 +72,15 @@ impl DialFailure {
             Self::Timeout(_) => "timeout",
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::TimedOut => "timeout",
             _ => "unknown",
+        }
+    }
+
+    /// A server that asks for what nobody dials, or an agent that ran out of descriptors: all else is the endpoint's.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Protocol(_) | Self::Address { .. } => Fault::Server,
+            Self::Connect { source, .. } if call(source) == "socket" => Fault::Agent,
+            Self::Lookup { .. } | Self::Connect { .. } | Self::Timeout(_) => Fault::Endpoint,
         }
     }
 

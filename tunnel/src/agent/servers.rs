@@ -17,6 +17,7 @@ use super::plan::{Plan, SessionKey, Verdict};
 use super::session::End;
 use super::words::{self, Said, Word, Words};
 use crate::drain::Watcher;
+use crate::fault::Fault;
 use crate::register::connection::Peer;
 use crate::telemetry::chain;
 
@@ -120,8 +121,8 @@ impl Servers {
                     .with_label_values(&["to_server"])
                     .inc();
                 let delay = plan.failed(now, rand::random());
-                let error = chain(&error);
-                tracing::warn!(error, retry_in = ?delay, "no stream to a server");
+                let (fault, error) = (error.fault().as_str(), chain(&error));
+                tracing::warn!(error, fault, retry_in = ?delay, "no stream to a server");
                 return;
             }
         };
@@ -176,8 +177,12 @@ async fn live(link: Box<Link>, key: SessionKey, around: Surroundings) -> Event {
                 .server_failures
                 .with_label_values(&["from_server"])
                 .inc();
+            let fault = match end {
+                End::Panicked(_) => Fault::Agent.as_str(),
+                _ => Fault::Server.as_str(),
+            };
             let error = chain(&end);
-            tracing::warn!(error, server, "the stream to a server broke");
+            tracing::warn!(error, fault, server, "the stream to a server broke");
         }
     }
     Event::Ended { server, key, began }

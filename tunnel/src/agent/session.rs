@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, Ended, Outcome, Shared};
 use super::metrics::TO_AGENT;
 use crate::drain::Watcher;
+use crate::fault::Fault;
 use crate::protocol::budget::Limits;
 use crate::protocol::id::ConnectId;
 use crate::protocol::packet::{FromAgent, Packet as _, ToAgent};
@@ -174,8 +175,11 @@ impl Session {
             let (id, address) = (connection.id, connection.address.clone());
             let outcome = connection.run(shared).await;
             let reason = chain(&outcome);
+            let fault = outcome.fault().map(Fault::as_str);
             if let Outcome::Stalled(_) = outcome {
-                tracing::warn!(%id, address, reason, "connection closed alone");
+                tracing::warn!(%id, address, reason, fault, "connection closed alone");
+            } else if fault.is_some() {
+                tracing::info!(%id, address, reason, fault, "connection failed");
             } else {
                 tracing::debug!(%id, address, reason, "connection over");
             }

@@ -12,6 +12,7 @@ use super::backend::{Backend, BackendId, Connection, DialFailure, Verdict};
 use super::backends::{Backends, Reach};
 use super::metrics::{DialFailureReason, Metrics};
 use super::settings::Limits;
+use crate::fault::Fault;
 use crate::protocol::destination::Destination;
 
 pub mod connect_request;
@@ -107,7 +108,8 @@ impl Dialer {
                 .observe(started.elapsed().as_secs_f64()),
             Err(error) => {
                 self.metrics.dial_failed(error.reason());
-                tracing::info!(%destination, %error, "dial failed");
+                let fault = error.fault().as_str();
+                tracing::info!(%destination, %error, fault, "dial failed");
             }
         }
         result
@@ -169,7 +171,8 @@ impl Dialer {
                 Err(error) if error.is_the_agents() => error,
                 Err(error) => return Err(error),
             };
-            tracing::info!(agent = backend.agent(), %destination, error = %last, "agent failed a dial");
+            let (agent, fault) = (backend.agent(), Fault::Agent.as_str());
+            tracing::info!(agent, %destination, error = %last, fault, "agent failed a dial");
             if Instant::now() >= deadline {
                 return Err(DialError::TimedOut);
             }
@@ -223,6 +226,18 @@ impl DialError {
             self,
             Self::AgentLost(_) | Self::Unavailable(_) | Self::TimedOut
         )
+    }
+
+    /// Agents answer within their own deadline, so silence is theirs too.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NoAgent | Self::Unavailable(_) | Self::AgentLost(_) | Self::TimedOut => {
+                Fault::Agent
+            }
+            Self::Refused(_) => Fault::Endpoint,
+            Self::Cancelled => Fault::Frontend,
+            Self::TooMany => Fault::Server,
+        }
     }
 
     fn reason(&self) -> DialFailureReason {

@@ -23,6 +23,7 @@ use super::{Shared, Traffic};
 use crate::agent::dial::DialFailure;
 use crate::agent::endpoint::Endpoint;
 use crate::agent::metrics::Metrics;
+use crate::fault::Fault;
 use crate::protocol::native::dial::DialRequest;
 use crate::register::connection::Open;
 use crate::telemetry::chain;
@@ -56,6 +57,18 @@ enum Outcome {
     Cut(#[from] Cut),
 }
 
+impl Outcome {
+    /// Whose fault it is, if anybody's; the loss of a server is told once, with its connection.
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::NotDialled(failure) => Some(failure.fault()),
+            Self::Read(_) | Self::Write(_) => Some(Fault::Endpoint),
+            Self::BrokenAtServer(_) => Some(Fault::Frontend),
+            Self::Cancelled | Self::ClosedByServer | Self::ClosedByEndpoint | Self::Cut(_) => None,
+        }
+    }
+}
+
 /// A dial and the stream it came on.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -73,7 +86,12 @@ impl Connection {
         let address = self.dial.destination.to_string();
         let outcome = self.outcome(&address, &shared).await;
         let reason = chain(&outcome);
-        tracing::debug!(address, reason, "connection over");
+        let fault = outcome.fault().map(Fault::as_str);
+        if fault.is_some() {
+            tracing::info!(address, reason, fault, "connection failed");
+        } else {
+            tracing::debug!(address, reason, "connection over");
+        }
     }
 
     async fn outcome(mut self, address: &str, shared: &Shared) -> Outcome {

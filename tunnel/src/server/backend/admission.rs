@@ -16,6 +16,7 @@ use super::reference::driver::DriveError;
 use super::reference::{Stream, driver};
 use super::{Backend, Wire};
 use crate::drain::Watcher;
+use crate::fault::Fault;
 use crate::grpc::{self, PacketReader, PacketWriter, Status};
 use crate::protocol::budget::Limits;
 use crate::protocol::metadata::{self, Identifiers, MetadataError};
@@ -73,7 +74,8 @@ impl Gate {
         let (claim, pass) = match self.admit(&parts.headers).await {
             Ok(admitted) => admitted,
             Err(error) => {
-                tracing::warn!(error, "an agent is refused");
+                let fault = Fault::Agent.as_str();
+                tracing::warn!(error, fault, "an agent is refused");
                 return grpc::refuse(&mut respond, &Status::unknown(error));
             }
         };
@@ -176,7 +178,8 @@ impl<'a> Stay<'a> {
             Ok(()) => tracing::info!(agent, "agent left"),
             Err(error) => {
                 let cause = error.source().map(ToString::to_string);
-                tracing::warn!(agent, %error, cause, "agent lost");
+                let fault = Fault::Agent.as_str();
+                tracing::warn!(agent, %error, cause, fault, "agent lost");
             }
         }
     }

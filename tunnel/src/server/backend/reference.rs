@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Connection, DialFailure, Ending};
+use crate::fault::Fault;
 use crate::protocol::budget::Limits;
 use crate::protocol::destination::Destination;
 use crate::protocol::id::{ConnectId, DialId};
@@ -225,7 +226,8 @@ impl Way {
         // After the end, only the rest is given up.
         if self.ending().is_none() {
             let agent = &self.stream.agent;
-            tracing::warn!(agent, connection = %self.id, %stalled, "a frontend stands still");
+            let fault = Fault::Frontend.as_str();
+            tracing::warn!(agent, connection = %self.id, %stalled, fault, "a frontend stands still");
             self.stream.metrics.stalled.inc();
         }
         self.abandon();

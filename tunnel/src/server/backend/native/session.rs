@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Streams;
+use crate::fault::Fault;
 use crate::h2_limits;
 use crate::heard::{Heard, Hearing};
 use crate::protocol::native::control::{Control, ControlError, Decoder};
@@ -125,7 +126,8 @@ async fn admit(
     let pass = match control.answer_while(gate.prove(&claim)).await? {
         Ok(pass) => pass,
         Err(error) => {
-            tracing::warn!(agent = claim.agent, error, "an agent is refused");
+            let fault = Fault::Agent.as_str();
+            tracing::warn!(agent = claim.agent, error, fault, "an agent is refused");
             control.refuse(&error).await?;
             return Err(SessionError::Refused(error));
         }
