@@ -2,12 +2,21 @@
 //!
 //! In comes the name and namespace of the custom resource; out come legal Kubernetes names for everything that is
 //! made for it. The suffixes are those Kamaji uses, so that objects it left behind are found and adopted. No suffix
-//! is the end of another one, hence two tenants of one namespace can never claim the same object.
+//! is the end of another one, hence two tenants of one namespace can never claim the same Secret or `ConfigMap`. The
+//! peers' Service alone may have the bare name of another tenant: who comes later is refused.
 
 use std::fmt;
 
+use crate::checksum;
+
 /// Longest name of a `TenantControlPlane`: it is also the name of a Service and the value of a label.
 pub const MAX_NAME_LENGTH: usize = 63;
+
+/// Characters of a digest that stand for what a name has no room for.
+const DIGEST: usize = 8;
+
+/// What follows the tenant's name and a dash in the name of the peers' Service, and its component label.
+pub const PEERS: &str = "konnectivity-peers";
 
 /// The Secrets of one tenant control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,11 +47,13 @@ pub enum SecretName {
     KonnectivityCertificate,
     /// Kubeconfig of konnectivity-server.
     KonnectivityKubeconfig,
+    /// Authority and certificate by which konnectivity-servers of different replicas know each other.
+    KonnectivityPeerCertificate,
 }
 
 impl SecretName {
     /// All of them, in the order they are applied.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClusterAuthority,
         Self::FrontProxyAuthority,
         Self::ServiceAccount,
@@ -56,6 +67,7 @@ impl SecretName {
         Self::DataStoreCertificate,
         Self::KonnectivityCertificate,
         Self::KonnectivityKubeconfig,
+        Self::KonnectivityPeerCertificate,
     ];
 
     /// What follows the tenant's name and a dash, and at the same time the object's component label.
@@ -74,6 +86,7 @@ impl SecretName {
             Self::DataStoreCertificate => "datastore-certificate",
             Self::KonnectivityCertificate => "konnectivity-certificate",
             Self::KonnectivityKubeconfig => "konnectivity-kubeconfig",
+            Self::KonnectivityPeerCertificate => "konnectivity-peer-certificate",
         }
     }
 }
@@ -168,6 +181,35 @@ impl Names {
     pub fn service_host(&self) -> String {
         format!("{}.{}.svc", self.name, self.namespace)
     }
+
+    /// The name of the headless Service through which its konnectivity-servers find each other.
+    ///
+    /// A Service's name is as short as the tenant's may be: where the suffix has no room, the end of the tenant's name
+    /// gives way to a digest of all of it.
+    pub fn peers_service(&self) -> String {
+        let room = MAX_NAME_LENGTH - PEERS.len() - 1;
+        if self.name.len() <= room {
+            return format!("{}-{PEERS}", self.name);
+        }
+        let digest: String = checksum::of_text(&self.name).chars().take(DIGEST).collect();
+        let start: String = self.name.chars().take(room - DIGEST - 1).collect();
+        format!("{start}-{digest}-{PEERS}")
+    }
+
+    /// The name under which konnectivity-servers look each other up.
+    pub fn peers_host(&self) -> String {
+        format!("{}.{}.svc", self.peers_service(), self.namespace)
+    }
+
+    /// Every name of the peers' Service inside the management cluster, shortest first.
+    pub fn peers_hosts(&self) -> [String; 4] {
+        [
+            self.peers_service(),
+            format!("{}.{}", self.peers_service(), self.namespace),
+            self.peers_host(),
+            format!("{}.cluster.local", self.peers_host()),
+        ]
+    }
 }
 
 impl fmt::Display for Names {
@@ -189,9 +231,9 @@ fn is_dns_1035_label(text: &str) -> bool {
 
 /// Keys inside Secrets and `ConfigMaps`: part of the contract, read by provider, scripts and pods.
 pub mod key {
-    /// Certificate of the cluster authority.
+    /// Certificate of the authority that a Secret is about.
     pub const CA_CRT: &str = "ca.crt";
-    /// Key of the cluster authority.
+    /// Its key.
     pub const CA_KEY: &str = "ca.key";
     /// Second spelling of a certificate, which the Cluster API provider and TLS Secrets use.
     pub const TLS_CRT: &str = "tls.crt";

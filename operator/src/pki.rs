@@ -8,6 +8,9 @@
 //!   ├─ controller-manager      client
 //!   ├─ scheduler               client           authority of the DataStore
 //!   └─ konnectivity-server     client + server   └─ the tenant's user          client
+//!
+//!                                                authority "konnectivity-peers"
+//!                                                 └─ konnectivity-server's peer client + server
 //! ```
 //!
 //! In come PEM texts and the present time; out come PEM texts and verdicts. Nothing here reads a clock, a file or the

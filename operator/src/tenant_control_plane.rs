@@ -197,7 +197,7 @@ async fn converge(
     finalizer::settle(&ctx.client, tcp, labels::FINALIZER, Wish::Present)
         .await
         .map_err(|source| Error::Finalizer(Box::new(source)))?;
-    outcome.observation = observe(tcp, &names, ctx).await?;
+    outcome.observation = Box::pin(observe(tcp, &names, ctx)).await?;
     let observed = &outcome.observation.observed;
     let settings = &ctx.settings;
     let mut control_plane = validate(tcp, observed, &settings.defaults, &settings.limits)?;
@@ -205,7 +205,8 @@ async fn converge(
     let control_plane = outcome.control_plane.insert(control_plane);
     outcome.pki = issued(control_plane, observed, ctx).await?;
     let desired = build(control_plane, outcome.pki.as_ref());
-    let (applied, refused) = apply::apply(&ctx.client, desired, &apply::Live::of(observed)).await;
+    let live = apply::Live::of(observed, &control_plane.owner);
+    let (applied, refused) = apply::apply(&ctx.client, desired, &live).await;
     outcome.applied = Some(applied);
     refused.map_or(Ok(()), |error| Err(error.into()))
 }

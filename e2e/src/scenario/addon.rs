@@ -47,7 +47,8 @@ pub(super) async fn disabled(demo: &Demo) -> Result<String> {
 /// Everything in either cluster that has to do with the tunnel.
 async fn traces(demo: &Demo) -> Result<Vec<String>> {
     let mut traces = Vec::new();
-    let management = "get configmaps,secrets,serviceaccounts,roles,rolebindings -n default -o name";
+    let management =
+        "get configmaps,secrets,services,serviceaccounts,roles,rolebindings -n default -o name";
     let tenant = "get configmaps,secrets,serviceaccounts,roles,rolebindings,leases,daemonsets,deployments,pods -n kube-system -o name";
     let wide = "get clusterroles,clusterrolebindings -o name";
     for (cluster, command) in [

@@ -78,3 +78,15 @@ fn names_that_a_service_cannot_carry_are_refused() {
         );
     }
 }
+
+#[test]
+fn the_peers_service_is_named_after_its_tenant_however_long_that_name_is() {
+    let service = |name: String| Names::new("tenants", name).unwrap().peers_service();
+    assert_eq!(service("alpha".to_owned()), "alpha-konnectivity-peers");
+    let fits = "a".repeat(44);
+    assert_eq!(service(fits.clone()), format!("{fits}-konnectivity-peers"));
+    let (one, other) = (service("a".repeat(62)), service("a".repeat(63)));
+    assert_ne!(one, other, "what is cut off counts");
+    assert_eq!(one.len(), MAX_NAME_LENGTH);
+    assert_eq!(one, service("a".repeat(62)), "it is the same every time");
+}

@@ -1,7 +1,8 @@
 //! Authorities: made once for ten years, or read from what is there and then never replaced.
 //!
 //! An authority that cannot be read is an error for a person to settle, not a reason to make another one: every node
-//! and every kubeconfig of the tenant trusts the old one.
+//! and every kubeconfig of the tenant trusts the old one. That of the tunnel's peers alone is replaced, for nobody
+//! trusts it but the pods that are handed the next one.
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -19,6 +20,8 @@ const LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 pub const CLUSTER: &str = "kubernetes";
 /// Common name of the front-proxy authority, as kubeadm has it.
 pub const FRONT_PROXY: &str = "front-proxy-ca";
+/// Common name of the authority of one tenant's konnectivity-servers among themselves.
+pub const KONNECTIVITY_PEERS: &str = "konnectivity-peers";
 
 /// A certificate that signs others, with its key, known to fit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,6 +34,8 @@ pub enum Leaf {
     Scheduler,
     /// konnectivity-server: towards agents as server, towards kube-apiserver as client.
     Konnectivity,
+    /// konnectivity-server towards those of the other replicas, both ways.
+    KonnectivityPeer,
 }
 
 /// What a certificate may be used for.
@@ -125,6 +127,7 @@ impl Request {
             Leaf::ControllerManager => ("system:kube-controller-manager", None, Usage::Client),
             Leaf::Scheduler => ("system:kube-scheduler", None, Usage::Client),
             Leaf::Konnectivity => ("system:konnectivity-server", None, Usage::Both),
+            Leaf::KonnectivityPeer => ("system:konnectivity-server-peer", None, Usage::Both),
         };
         Self {
             common_name: common_name.to_owned(),

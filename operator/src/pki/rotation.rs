@@ -94,6 +94,20 @@ pub fn judge(
     judged.unwrap_or(Verdict::Renew(Reason::Unreadable))
 }
 
+/// Judges an existing authority that may be replaced: one that is handed anew to all who trust it.
+pub fn judge_authority(pair: Option<&KeyPair>, now: Timestamp) -> Verdict {
+    let Some(pair) = pair else {
+        return Verdict::Renew(Reason::Missing);
+    };
+    if Authority::read(pair.clone()).is_err() {
+        return Verdict::Renew(Reason::Unreadable);
+    }
+    with_certificate(pair.certificate(), |certificate| {
+        judge_age(certificate, now)
+    })
+    .unwrap_or(Verdict::Renew(Reason::Unreadable))
+}
+
 /// Whether the value of the rotate annotation asks for renewal.
 ///
 /// Empty asks, and so does anything a person may write, such as `true`; a time is our answer to an earlier request.

@@ -5,6 +5,8 @@
 //! want is not written. What Kamaji's operator wrote is taken over first: its entries in the list of field managers
 //! become ours, or fields that only it had set would stay for ever.
 
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde::Serialize;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::difference::{covers, stamped};
 use super::observed::Observed;
+use super::ownership::Holder;
 use crate::context::FIELD_MANAGER;
 use crate::objects::{Applied, AppliedObject, Desired, Effect, Object, Objects, Reference};
 use crate::retry;
@@ -37,11 +40,15 @@ pub struct Error {
 pub struct Live(Vec<(String, DynamicObject)>);
 
 impl Live {
-    /// What was observed.
+    /// What was observed. `owner` is the custom resource: where no peers are wanted, a stranger may keep a Service of
+    /// their name, and it is as if it were not there.
     #[must_use]
-    pub fn of(observed: &Observed) -> Self {
+    pub fn of(observed: &Observed, owner: &OwnerReference) -> Self {
+        let is_ours =
+            |service: &&Service| Holder::of(&service.metadata, &owner.uid, &owner.name).is_ours();
         let mut live = Self::default();
         live.take("Service", observed.service.as_ref());
+        live.take("Service", observed.peers.as_ref().filter(is_ours));
         live.take("Deployment", observed.deployment.as_ref());
         live.take("PodDisruptionBudget", observed.disruption_budget.as_ref());
         for secret in observed.secrets.values() {

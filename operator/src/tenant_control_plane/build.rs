@@ -12,6 +12,7 @@ mod deployment;
 mod disruption;
 mod inputs;
 mod metadata;
+mod peers;
 mod pod;
 mod probes;
 mod scheduler;
@@ -20,7 +21,7 @@ mod service;
 mod tunnel_server;
 mod volumes;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 
 use crate::names::{ConfigMapName, SecretName};
 use crate::objects::{Desired, Objects};
@@ -56,6 +57,11 @@ pub fn build(control_plane: &ControlPlane, pki: Option<&Pki>) -> Objects<Desired
         Some(tunnel) => objects.add(&config_maps::egress_selector(control_plane, tunnel)),
         None => forbid_tunnel(control_plane, &mut objects),
     }
+    if control_plane.has_peers() {
+        objects.add(&peers::build(control_plane));
+    } else {
+        forbid_peers(control_plane, &mut objects);
+    }
     if let Storage::Etcd(etcd) = &control_plane.storage {
         let serving = Serving {
             control_plane,
@@ -80,6 +86,14 @@ fn forbid_tunnel(control_plane: &ControlPlane, objects: &mut Objects<Desired>) {
     ] {
         objects.forbid::<Secret>(names.namespace(), names.secret(secret));
     }
+}
+
+/// What only our konnectivity-servers have, which may have been replaced by another one.
+fn forbid_peers(control_plane: &ControlPlane, objects: &mut Objects<Desired>) {
+    let names = &control_plane.names;
+    let secret = names.secret(SecretName::KonnectivityPeerCertificate);
+    objects.forbid::<Secret>(names.namespace(), secret);
+    objects.forbid::<Service>(names.namespace(), names.peers_service());
 }
 
 #[cfg(test)]

@@ -65,6 +65,14 @@ pub struct ControlPlane {
     pub tunnel: Option<Tunnel>,
 }
 
+impl ControlPlane {
+    /// Whether the konnectivity-servers of its replicas know each other: ours do, the reference's cannot.
+    pub fn has_peers(&self) -> bool {
+        let image = self.tunnel.as_ref().map(|tunnel| &tunnel.image);
+        matches!(image, Some(TunnelImage::Ours(_)))
+    }
+}
+
 /// How far the exposure of a control plane has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
@@ -227,13 +235,18 @@ impl TunnelImage {
         ours: &str,
         tenant: &Version,
     ) -> Self {
-        if image.is_empty() || image == contract_default {
+        if Self::means_ours(image, contract_default) {
             return Self::Ours(ours.to_owned());
         }
         let version = version
             .filter(|version| !version.is_empty())
             .map_or_else(|| format!("v0.{}.0", tenant.minor()), str::to_owned);
         Self::Literal(format!("{image}:{version}"))
+    }
+
+    /// Whether that image in a spec stands for ours.
+    pub fn means_ours(image: &str, contract_default: &str) -> bool {
+        image.is_empty() || image == contract_default
     }
 
     /// The image to pull.

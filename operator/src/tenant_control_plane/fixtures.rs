@@ -148,6 +148,9 @@ pub(super) fn after(observed: &Observed, objects: &Objects<Desired>) -> Observed
                 let config_map = serde_json::from_value(body).unwrap();
                 observed.config_maps.insert(known.unwrap(), config_map);
             }
+            "Service" if name == names.peers_service() => {
+                observed.peers = Some(serde_json::from_value(body).unwrap());
+            }
             "Deployment" => observed.deployment = Some(serde_json::from_value(body).unwrap()),
             "PodDisruptionBudget" => {
                 observed.disruption_budget = Some(serde_json::from_value(body).unwrap());

@@ -81,6 +81,7 @@ pub async fn observe(
     let name = names.name();
     let mut observed = Observed {
         service: get(client, namespace, name).await?,
+        peers: get(client, namespace, &names.peers_service()).await?,
         deployment: get(client, namespace, name).await?,
         disruption_budget: get(client, namespace, name).await?,
         ..Observed::default()

@@ -22,6 +22,8 @@ use super::control_plane::Defaults;
 pub struct Observed {
     /// The Service, named like the tenant control plane.
     pub service: Option<Service>,
+    /// The Service through which konnectivity-servers find each other, or a stranger's of that name.
+    pub peers: Option<Service>,
     /// The Deployment, named like the tenant control plane.
     pub deployment: Option<Deployment>,
     /// The `PodDisruptionBudget`, named like the tenant control plane.

@@ -4,6 +4,7 @@
 mod adoption;
 mod deletion;
 mod faults;
+mod peers;
 
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ async fn a_tenant_comes_to_be_step_by_step_and_an_unchanged_one_is_not_written()
 
     tenant.expose("192.0.2.10").await;
     tenant.pass(&cluster.ctx).await.unwrap();
-    assert_eq!(tenant.names::<Secret>().await.len(), 13);
+    assert_eq!(tenant.names::<Secret>().await.len(), 14);
     assert_eq!(tenant.names::<ConfigMap>().await.len(), 2);
     assert_eq!(
         tenant.names::<Deployment>().await,

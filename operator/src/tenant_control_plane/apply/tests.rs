@@ -47,3 +47,23 @@ fn an_object_is_taken_over_once() {
     );
     assert!(take_over(&held(&json!([entry("kubectl", "Update")]))).is_none());
 }
+
+#[test]
+fn a_strangers_service_of_the_peers_name_is_as_good_as_absent() {
+    let owner = OwnerReference {
+        uid: "1".to_owned(),
+        name: "a".to_owned(),
+        ..OwnerReference::default()
+    };
+    let sees = |labels: Value| {
+        let peers = json!({ "metadata": { "name": "a-konnectivity-peers", "labels": labels } });
+        let observed = Observed {
+            peers: Some(serde_json::from_value(peers).unwrap()),
+            ..Observed::default()
+        };
+        !Live::of(&observed, &owner).0.is_empty()
+    };
+    assert!(sees(json!({ "kamaji.clastix.io/name": "a" })));
+    assert!(!sees(json!({ "kamaji.clastix.io/name": "b" })));
+    assert!(!sees(json!(null)));
+}

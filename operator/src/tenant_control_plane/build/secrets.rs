@@ -47,7 +47,8 @@ pub const fn lifecycle(name: SecretName) -> Option<&'static str> {
         | SecretName::KubeletClient
         | SecretName::FrontProxyClient
         | SecretName::DataStoreCertificate
-        | SecretName::KonnectivityCertificate => Some(labels::LIFECYCLE_X509),
+        | SecretName::KonnectivityCertificate
+        | SecretName::KonnectivityPeerCertificate => Some(labels::LIFECYCLE_X509),
         SecretName::AdminKubeconfig
         | SecretName::ControllerManagerKubeconfig
         | SecretName::SchedulerKubeconfig

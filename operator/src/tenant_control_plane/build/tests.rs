@@ -1,6 +1,7 @@
 //! Whole control planes, built from manifests: what stands in the objects, and what must never.
 
 mod fields;
+mod peers;
 mod pods;
 
 use std::path::Path;
@@ -203,6 +204,8 @@ fn without_the_addon_nothing_of_the_tunnel_is_left() {
         "ConfigMap tenants/konnectivity-example-konnectivity-egress-selector-configuration",
         "Secret tenants/konnectivity-example-konnectivity-certificate",
         "Secret tenants/konnectivity-example-konnectivity-kubeconfig",
+        "Secret tenants/konnectivity-example-konnectivity-peer-certificate",
+        "Service tenants/konnectivity-example-konnectivity-peers",
     ];
     assert_eq!(absent, expected);
 }

@@ -25,6 +25,8 @@ pub const SOCKET: &str = "/run/konnectivity/konnectivity-server.socket";
 pub const ADMIN_PORT: u16 = 8133;
 /// Port of `/healthz`, `/readyz` and `/metrics`.
 pub const HEALTH_PORT: u16 = 8134;
+/// Port on which the servers of other replicas dial it.
+pub(super) const PEER_PORT: u16 = 8135;
 /// `ServiceAccount` of agents, in `kube-system` of the tenant.
 pub const AGENT_ACCOUNT: &str = "konnectivity-agent";
 /// Audience of agents' tokens.

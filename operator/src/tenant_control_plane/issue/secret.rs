@@ -1,12 +1,14 @@
 //! The workbench of `issue`: for each Secret, keep what is good and make what is not.
 
+mod authorities;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::names::{Names, SecretName, key};
+use crate::names::{Names, SecretName};
 use crate::pki::kubeconfig::{Kubeconfig, identity};
-use crate::pki::{Authority, KeyPair, Reason, Request, ServiceAccountKeys, Verdict, rotation};
+use crate::pki::{Authority, KeyPair, Reason, Request, Verdict, rotation};
 use crate::tenant_control_plane::observed::Observed;
 use crate::{checksum, labels};
 
@@ -83,49 +85,6 @@ impl<'a> Workbench<'a> {
             secrets: BTreeMap::new(),
             look_again: Timestamp::MAX,
         }
-    }
-
-    /// Takes the authority that is there, or makes one. `spellings` says where to look, and all are written.
-    pub(super) fn authority(
-        &mut self,
-        secret: SecretName,
-        spellings: &[PairKeys],
-        common_name: &str,
-    ) -> Result<Authority, Error> {
-        let found = spellings
-            .iter()
-            .find_map(|keys| self.stored_part(secret, *keys));
-        let authority = if let Some(pair) = found {
-            Authority::read(pair)
-        } else {
-            let first = spellings
-                .first()
-                .map_or(key::CA_CRT, |keys| keys.certificate);
-            self.note(secret, first, Reason::Missing);
-            Authority::create(common_name, self.now)
-        };
-        let authority = authority.map_err(|source| self.unusable(secret, source))?;
-        for keys in spellings {
-            self.put(secret, keys.certificate, authority.certificate());
-            self.put(secret, keys.key, authority.pair().key());
-        }
-        Ok(authority)
-    }
-
-    /// Takes the service-account pair that is there, or makes one.
-    pub(super) fn service_account(&mut self) -> Result<(), Error> {
-        const SECRET: SecretName = SecretName::ServiceAccount;
-        let public = self.observed.secret_text(SECRET, key::SA_PUB);
-        let keys = if let Some(private) = self.observed.secret_text(SECRET, key::SA_KEY) {
-            ServiceAccountKeys::read(private, public)
-        } else {
-            self.note(SECRET, key::SA_KEY, Reason::Missing);
-            ServiceAccountKeys::create()
-        };
-        let keys = keys.map_err(|source| self.unusable(SECRET, source))?;
-        self.put(SECRET, key::SA_PUB, keys.public());
-        self.put(SECRET, key::SA_KEY, keys.private());
-        Ok(())
     }
 
     /// Keeps or renews a bare leaf.
@@ -271,13 +230,6 @@ impl<'a> Workbench<'a> {
                 certificate.unwrap_or_default(),
                 key.unwrap_or_default(),
             )),
-        }
-    }
-
-    fn unusable(&self, secret: SecretName, source: crate::pki::Error) -> Error {
-        Error::Unusable {
-            secret: self.names.secret(secret),
-            source,
         }
     }
 

@@ -17,6 +17,8 @@ use super::{Error, Pki};
 
 /// Under which name kube-apiserver is checked by those who dial it on the loopback address of its pod.
 const LOCAL_SERVER_NAME: &str = "kubernetes.default.svc";
+/// Under which name our konnectivity-servers check each other, at whatever address they dial.
+const PEER_SERVER_NAME: &str = "konnectivity-server-peer";
 
 /// Fills every Secret.
 pub(super) fn fill(
@@ -34,6 +36,9 @@ pub(super) fn fill(
     components(&mut bench, control_plane, endpoint, &cluster)?;
     if control_plane.tunnel.is_some() {
         konnectivity(&mut bench, control_plane, endpoint, &cluster)?;
+    }
+    if control_plane.has_peers() {
+        konnectivity_peers(&mut bench, control_plane)?;
     }
     if let Storage::Etcd(etcd) = &control_plane.storage {
         data_store(&mut bench, control_plane, etcd)?;
@@ -200,6 +205,31 @@ fn konnectivity(
         cluster,
     );
     Ok(())
+}
+
+/// An authority of their own: whoever holds its key can have a tenant's traffic relayed, and nobody else needs to be
+/// believed.
+fn konnectivity_peers(
+    bench: &mut Workbench<'_>,
+    control_plane: &ControlPlane,
+) -> Result<(), Error> {
+    const SECRET: SecretName = SecretName::KonnectivityPeerCertificate;
+    let authority = bench.replaceable_authority(
+        SECRET,
+        pair(key::CA_CRT, key::CA_KEY),
+        authority::KONNECTIVITY_PEERS,
+    )?;
+    let hosts = control_plane.names.peers_hosts().into_iter();
+    let hosts = hosts.chain([PEER_SERVER_NAME.to_owned()]);
+    let request = Request::server(Leaf::KonnectivityPeer, hosts.map(San::Dns).collect());
+    bench
+        .leaf(
+            SECRET,
+            pair(key::TLS_CRT, key::TLS_KEY),
+            &request,
+            &authority,
+        )
+        .map(drop)
 }
 
 fn data_store(

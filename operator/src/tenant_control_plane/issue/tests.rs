@@ -1,6 +1,7 @@
 //! What is kept, what is renewed, and what is refused.
 
 mod adoption;
+mod peers;
 
 use std::collections::BTreeMap;
 
@@ -100,13 +101,14 @@ fn leaves_are_renewed_at_two_thirds_of_their_life_and_authorities_stay() {
     let observed = settled();
     let (_, pki) = issued(&manifest(DOCUMENTED), &observed, day(250));
     let renewed = reasons(&pki);
-    assert_eq!(renewed.len(), 9, "{renewed:?}");
+    assert_eq!(renewed.len(), 10, "{renewed:?}");
     assert!(renewed.iter().all(|(_, reason)| *reason == Reason::Due));
     for (name, key) in [
         (SecretName::ClusterAuthority, key::CA_KEY),
         (SecretName::FrontProxyAuthority, key::FRONT_PROXY_CA_KEY),
         (SecretName::ServiceAccount, key::SA_KEY),
         (SecretName::DataStoreConfig, key::DB_PASSWORD),
+        (SecretName::KonnectivityPeerCertificate, key::CA_KEY),
     ] {
         assert_eq!(
             pki.text(name, key),

@@ -40,6 +40,7 @@ fn endpoint(outcome: &Outcome) -> Option<Finding> {
     let control_plane = outcome.control_plane.as_ref()?;
     if let Some(Error::Apply(error)) = &outcome.failure
         && error.reference.api.kind == "Service"
+        && error.reference.name == control_plane.names.name()
     {
         return Some(Finding::no(
             EndpointReady,

@@ -4,11 +4,13 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::api::tenant_control_plane::addons::DEFAULT_SERVER_IMAGE;
 use crate::api::{Reason, TenantControlPlane};
 use crate::labels;
 use crate::names::{ConfigMapName, SecretName};
 use crate::validate::Violation;
 
+use crate::tenant_control_plane::control_plane::TunnelImage;
 use crate::tenant_control_plane::observed::Observed;
 use crate::tenant_control_plane::ownership::Holder;
 
@@ -33,7 +35,8 @@ impl fmt::Display for Mistakes {
 
 /// What another controller keeps is not ours to take. A Secret or a `ConfigMap` that nobody controls is adopted by its
 /// name, which is long enough to be meant: somebody restored it. A Service, Deployment or budget has the bare name of
-/// the tenant, as a stranger's may have, and must carry the tenant's label too.
+/// the tenant, as a stranger's may have, and must carry the tenant's label too; so must the Service of the peers, whose
+/// name may be another tenant's.
 pub(super) fn names_taken(
     tenant_control_plane: &TenantControlPlane,
     observed: &Observed,
@@ -58,6 +61,10 @@ pub(super) fn names_taken(
         .service
         .as_ref()
         .map(|it| ("Service", &it.metadata));
+    let peers = observed.peers.as_ref();
+    let peers = peers
+        .filter(|_| wants_peers(tenant_control_plane))
+        .map(|it| ("Service", &it.metadata));
     let deployment = observed
         .deployment
         .as_ref()
@@ -70,13 +77,21 @@ pub(super) fn names_taken(
         .map(|secret| ("Secret", &secret.metadata))
         .chain(config_maps.map(|config_map| ("ConfigMap", &config_map.metadata)))
         .filter(|(_, metadata)| Holder::of(metadata, uid, tenant) != Holder::Unmarked);
-    [service, deployment, budget]
+    [service, peers, deployment, budget]
         .into_iter()
         .flatten()
         .chain(named)
-        .filter_map(|(kind, metadata)| taken(kind, metadata, Holder::of(metadata, uid, tenant)))
+        .filter_map(|(kind, metadata)| {
+            taken(kind, metadata, tenant, Holder::of(metadata, uid, tenant))
+        })
         .chain(other_pods(observed))
         .collect()
+}
+
+/// Whether the Service of the peers will be made.
+fn wants_peers(tenant_control_plane: &TenantControlPlane) -> bool {
+    let addon = tenant_control_plane.spec.addons.konnectivity.as_ref();
+    addon.is_some_and(|addon| TunnelImage::means_ours(&addon.server.image, DEFAULT_SERVER_IMAGE))
 }
 
 /// A selector can never change, so a Deployment that selects other pods is not one of a control plane.
@@ -94,13 +109,13 @@ fn other_pods(observed: &Observed) -> Option<Violation> {
     })
 }
 
-fn taken(kind: &str, metadata: &ObjectMeta, holder: Holder<'_>) -> Option<Violation> {
+fn taken(kind: &str, metadata: &ObjectMeta, tenant: &str, holder: Holder<'_>) -> Option<Violation> {
     let name = metadata.name.as_deref().unwrap_or_default();
     let message = match holder {
         Holder::Ours | Holder::Orphan => return None,
         Holder::Unmarked => format!(
             "is taken: {kind} {name} was made by somebody else; delete it, or give one of both another name. If it is \
-             this tenant's, label it {}={name}",
+             this tenant's, label it {}={tenant}",
             labels::NAME
         ),
         Holder::Other(controller) => format!(

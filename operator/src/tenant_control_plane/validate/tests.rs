@@ -186,6 +186,37 @@ fn a_plain_service_of_that_name_is_taken_only_with_the_label() {
 }
 
 #[test]
+fn a_service_of_the_peers_name_is_taken_only_with_the_label_and_matters_only_where_there_are_peers()
+{
+    let mut observed = observed();
+    let service = |labels| json!({"metadata": {"name": "konnectivity-example-konnectivity-peers", "labels": labels}});
+    let ours = service(json!({"kamaji.clastix.io/name": "konnectivity-example"}));
+    observed.peers = Some(serde_json::from_value(ours).unwrap());
+    validated(&manifest(DOCUMENTED), &observed);
+
+    observed.peers = Some(serde_json::from_value(service(json!(null))).unwrap());
+    let without = |konnectivity| json!({"addons": {"konnectivity": konnectivity}});
+    let other = json!({"server": {"image": "example.org/server"}});
+    for spec in [without(json!(null)), without(other)] {
+        validated(&documented_with(&spec), &observed);
+    }
+    let refused = validate(
+        &manifest(DOCUMENTED),
+        &observed,
+        &defaults(),
+        &Limits::default(),
+    )
+    .unwrap_err();
+    assert_eq!(refused.reason, Reason::NameTaken);
+    let text = refused.to_string();
+    assert!(
+        text.contains("Service konnectivity-example-konnectivity-peers was made by somebody else")
+            && text.ends_with("label it kamaji.clastix.io/name=konnectivity-example"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_deployment_of_other_pods_is_not_taken() {
     let mut observed = observed();
     let deployment = |selector: serde_json::Value| {

@@ -150,6 +150,9 @@ async fn loses_its_tunnel(client: &Client) {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
     let name = "alpha-konnectivity-certificate";
     let held = secrets.get(name).await.unwrap();
+    let services: Api<Service> = Api::namespaced(client.clone(), "default");
+    let peers = "alpha-konnectivity-peers";
+    let found = services.get(peers).await.unwrap();
     let patch = json!({"spec": {"addons": {"konnectivity": null}}});
     tenants(client)
         .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
@@ -160,6 +163,12 @@ async fn loses_its_tunnel(client: &Client) {
     timeout(PATIENCE, is_gone)
         .await
         .expect("the tunnel's Secret goes")
+        .unwrap();
+    let uid = found.uid().unwrap();
+    let is_gone = await_condition(services, peers, conditions::is_deleted(&uid));
+    timeout(PATIENCE, is_gone)
+        .await
+        .expect("the peers' Service goes")
         .unwrap();
 }
 
