@@ -11,6 +11,7 @@ use crate::api::tenant_control_plane::{AdditionalPort, ServiceType, TenantContro
 const FIXED: &[(i32, &str)] = &[
     (8133, "konnectivity-server's admin endpoint"),
     (8134, "konnectivity-server's health endpoint"),
+    (8135, "konnectivity-server's peers"),
     (10257, "kube-controller-manager"),
     (10259, "kube-scheduler"),
 ];

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use operator::api::TenantControlPlane;
 use operator::api::tenant_control_plane::EgressProtocol;
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
 use tunnel::flags;
+use tunnel::protocol::peer;
 use tunnel::server::args::Args;
 use tunnel::server::settings::{Mode, Place, Settings};
+use tunnel::tls::{Acceptor, client_config};
 
 use crate::support::built::built;
 use crate::support::document_manifest;
@@ -16,7 +20,11 @@ use crate::support::secure_etcd::Authority;
 /// The settings that a built konnectivity-server starts with.
 fn settings(object: TenantControlPlane) -> Settings {
     let objects = built(object, "etcd.example.org:2379", &Authority::create());
-    let pod = Pod::of(&objects);
+    settings_of(&Pod::of(&objects))
+}
+
+/// The same, with files that are there as long as the pod is.
+fn settings_of(pod: &Pod<'_>) -> Settings {
     let mut command_line = vec!["/proxy-server".to_owned()];
     command_line.extend(pod.arguments("konnectivity-server"));
     let parsed = flags::parse::<Args>(command_line).expect("every flag is known");
@@ -47,6 +55,36 @@ fn the_tunnels_server_starts_with_what_is_rendered() {
     assert_eq!(leases.namespace, "kube-system");
     assert!(settings.kubernetes.kubeconfig.is_some());
     assert_eq!(settings.graceful_shutdown_timeout, Duration::from_secs(30));
+}
+
+/// Two replicas, with the files that both mount.
+#[tokio::test]
+async fn servers_believe_each_other_by_what_is_issued() {
+    let objects = built(
+        document_manifest(),
+        "etcd.example.org:2379",
+        &Authority::create(),
+    );
+    let pod = Pod::of(&objects);
+    let peers = settings_of(&pod).peers.expect("servers know each other");
+    let service = "konnectivity-example-konnectivity-peers.tenants.svc:8135";
+    assert_eq!(peers.names, [service]);
+    assert_eq!(peers.port, 8135);
+
+    let files = peers.tls;
+    let authority = files.client_ca.expect("siblings show a certificate");
+    let acceptor = Acceptor::new(&files.cert, &files.key, Some(&authority), &[peer::ALPN]).unwrap();
+    let identity = (files.cert, files.key);
+    let protocol = String::from_utf8(peer::ALPN.to_vec()).unwrap();
+    let config = client_config(&authority, Some(&identity), &[protocol]).unwrap();
+    let name = ServerName::try_from(peer::NAME).unwrap();
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let (served, dialled) = tokio::join!(
+        acceptor.accept(here),
+        TlsConnector::from(config).connect(name, there)
+    );
+    served.expect("the one that is dialled believes the other");
+    dialled.expect("and the other way round");
 }
 
 #[test]

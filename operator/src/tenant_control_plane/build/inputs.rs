@@ -14,6 +14,7 @@
 //! | egress selection | kube-apiserver | no: `egress-selector` |
 //! | certificate, kubeconfig and `sa.pub` of the tunnel | our konnectivity-server | yes: not here |
 //! | the same | another one, as the reference loads them once | no: `konnectivity` |
+//! | certificate and authority of the tunnel's peers | our konnectivity-server | yes: not here |
 //!
 //! All leaves are issued together, hence due together, hence renewed in one roll.
 

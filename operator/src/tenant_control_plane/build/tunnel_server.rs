@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::api::tenant_control_plane::Probes;
+use crate::names::Names;
 use crate::tenant_control_plane::control_plane::{ControlPlane, Tunnel, TunnelImage};
 use crate::validate::Component;
 
@@ -17,7 +18,7 @@ use super::arguments::{Argument, merge};
 use super::config_maps::mode;
 use super::container::{self, Capability, Program};
 use super::probes::{self, Health};
-use super::volumes::{self, PKI};
+use super::volumes::{self, PEER_FILES, PKI};
 
 /// Where kube-apiserver dials the server.
 pub const SOCKET: &str = "/run/konnectivity/konnectivity-server.socket";
@@ -62,13 +63,17 @@ pub(super) fn build(control_plane: &ControlPlane, tunnel: &Tunnel) -> Container 
         security: tunnel.security_context.as_ref(),
         mounts: [&[], &volumes::of_tunnel_server()],
     };
+    let mut ports = vec![
+        port("agentport", tunnel.port),
+        port("adminport", ADMIN_PORT),
+        port("healthport", HEALTH_PORT),
+    ];
+    if control_plane.has_peers() {
+        ports.push(port("knp-peer", PEER_PORT));
+    }
     Container {
         env: Some(vec![pod_uid()]),
-        ports: Some(vec![
-            port("agentport", tunnel.port),
-            port("adminport", ADMIN_PORT),
-            port("healthport", HEALTH_PORT),
-        ]),
+        ports: Some(ports),
         ..container::of(control_plane, program)
     }
 }
@@ -108,8 +113,21 @@ fn flags(control_plane: &ControlPlane, tunnel: &Tunnel) -> Vec<Argument> {
     if ours {
         flags.push(("graceful-shutdown-timeout", DRAIN.to_owned()));
         flags.extend(token_checks(control_plane));
+        flags.extend(peers(&control_plane.names));
     }
     flags
+}
+
+/// How servers find and believe each other. They read the files again when these change.
+fn peers(names: &Names) -> [Argument; 5] {
+    let file = |name| format!("{PEER_FILES}/{name}");
+    [
+        ("peer-ca-cert", file("ca.crt")),
+        ("peer-cert", file("tls.crt")),
+        ("peer-dns", format!("{}:{PEER_PORT}", names.peers_host())),
+        ("peer-key", file("tls.key")),
+        ("peer-port", PEER_PORT.to_string()),
+    ]
 }
 
 /// Agents are let in by the key that signed their tokens, in whatever state kube-apiserver is; a review afterwards

@@ -1,7 +1,7 @@
 //! Volumes: each container sees the files it reads, and no key that it does not use.
 //!
-//! The key of the cluster authority is in the volume of kube-controller-manager alone, which signs with it; that of
-//! the front-proxy authority is in none. No file is mounted by `subPath`: such a file never changes in a running pod.
+//! The key of the cluster authority is in the volume of kube-controller-manager alone, which signs with it; those of
+//! the front-proxy authority and of the tunnel's peers are in none. No file is mounted by `subPath`: such a file never changes in a running pod.
 //! Files are world-readable inside their volume, for each is mounted by one container, under any user it may run as.
 
 use k8s_openapi::api::core::v1::{
@@ -16,6 +16,8 @@ use crate::tenant_control_plane::control_plane::TunnelImage;
 pub(super) const DIRECTORY: &str = "/etc/kubernetes";
 /// Where certificates stand.
 pub(super) const PKI: &str = "/etc/kubernetes/pki";
+/// Where the certificates stand by which konnectivity-servers know each other.
+pub(super) const PEER_FILES: &str = "/etc/kubernetes/pki/konnectivity-peer";
 /// Where the egress selection stands.
 pub(super) const EGRESS: &str = "/etc/kubernetes/konnectivity/configurations";
 /// Where kube-apiserver and konnectivity-server meet.
@@ -39,10 +41,10 @@ pub(super) fn always(names: &Names) -> Vec<Volume> {
     ]
 }
 
-/// The volumes of one with a tunnel. Our server alone checks agents' tokens, by the public key.
+/// The volumes of one with a tunnel. Our server alone checks agents' tokens, by the public key, and has peers.
 pub(super) fn tunnel(names: &Names, image: &TunnelImage) -> Vec<Volume> {
-    let tokens = match image {
-        TunnelImage::Ours(_) => TOKEN_FILES,
+    let ours = match image {
+        TunnelImage::Ours(_) => OUR_KONNECTIVITY_FILES,
         TunnelImage::Literal(_) => &[],
     };
     vec![
@@ -63,7 +65,7 @@ pub(super) fn tunnel(names: &Names, image: &TunnelImage) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-        projected(names, KONNECTIVITY, &[KONNECTIVITY_FILES, tokens].concat()),
+        projected(names, KONNECTIVITY, &[KONNECTIVITY_FILES, ours].concat()),
     ]
 }
 
@@ -179,7 +181,24 @@ const KONNECTIVITY_FILES: &[File] = &[
     ),
 ];
 
-const TOKEN_FILES: &[File] = &[(SecretName::ServiceAccount, key::SA_PUB, "pki/sa.pub")];
+const OUR_KONNECTIVITY_FILES: &[File] = &[
+    (SecretName::ServiceAccount, key::SA_PUB, "pki/sa.pub"),
+    (
+        SecretName::KonnectivityPeerCertificate,
+        key::CA_CRT,
+        "pki/konnectivity-peer/ca.crt",
+    ),
+    (
+        SecretName::KonnectivityPeerCertificate,
+        key::TLS_CRT,
+        "pki/konnectivity-peer/tls.crt",
+    ),
+    (
+        SecretName::KonnectivityPeerCertificate,
+        key::TLS_KEY,
+        "pki/konnectivity-peer/tls.key",
+    ),
+];
 
 /// One source for each Secret, with its files in the order of the table.
 fn projected(names: &Names, volume: &str, files: &[File]) -> Volume {

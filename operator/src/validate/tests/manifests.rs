@@ -217,6 +217,11 @@ const PORTS: &[(&str, &str, &str)] = &[
         "health endpoint",
     ),
     (
+        "{spec: {addons: {konnectivity: {server: {port: 8135}}}}}",
+        "spec.addons.konnectivity.server.port",
+        "konnectivity-server's peers",
+    ),
+    (
         "{spec: {addons: {konnectivity: {server: {port: 8133}}}}}",
         "spec.addons.konnectivity.server.port",
         "admin endpoint",

@@ -33,6 +33,54 @@ fn their_service_names_every_pod_before_it_is_ready_and_no_address() {
     );
 }
 
+/// konnectivity-server's arguments, ports and mounts, and the pod's volumes.
+fn told(spec: &Value) -> (Vec<String>, String, String) {
+    let objects = built_with(spec);
+    let pod = &objects
+        .find("Deployment", "konnectivity-example")
+        .unwrap()
+        .body["spec"]["template"]["spec"];
+    let containers = pod["containers"].as_array().unwrap();
+    let server = containers
+        .iter()
+        .find(|container| container["name"] == "konnectivity-server")
+        .unwrap();
+    let arguments = server["args"].as_array().unwrap().iter();
+    let arguments = arguments.map(|argument| argument.as_str().unwrap().to_owned());
+    (
+        arguments
+            .filter(|flag| flag.starts_with("--peer"))
+            .collect(),
+        server["ports"].to_string(),
+        pod["volumes"].to_string(),
+    )
+}
+
+#[test]
+fn our_server_is_told_of_its_peers_whatever_the_user_says() {
+    let theirs = json!({"addons": {"konnectivity": {"server": {"extraArgs": ["--peer-port=1"]}}}});
+    let (arguments, ports, volumes) = told(&theirs);
+    let expected = [
+        "--peer-ca-cert=/etc/kubernetes/pki/konnectivity-peer/ca.crt",
+        "--peer-cert=/etc/kubernetes/pki/konnectivity-peer/tls.crt",
+        "--peer-dns=konnectivity-example-konnectivity-peers.tenants.svc:8135",
+        "--peer-key=/etc/kubernetes/pki/konnectivity-peer/tls.key",
+        "--peer-port=8135",
+    ];
+    assert_eq!(arguments, expected);
+    assert!(ports.contains("8135"), "{ports}");
+    assert!(volumes.contains("\"pki/konnectivity-peer/tls.key\""));
+}
+
+#[test]
+fn another_server_is_told_nothing_of_peers() {
+    let other = json!({"addons": {"konnectivity": {"server": {"image": "example.org/server"}}}});
+    let (arguments, ports, volumes) = told(&other);
+    assert!(arguments.is_empty(), "{arguments:?}");
+    assert!(!ports.contains("8135"), "{ports}");
+    assert!(!volumes.contains("peer"), "{volumes}");
+}
+
 #[test]
 fn another_image_has_no_peers_and_leaves_none() {
     let other = json!({"addons": {"konnectivity": {"server": {"image": "example.org/server"}}}});
