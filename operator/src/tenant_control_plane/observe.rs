@@ -166,27 +166,12 @@ pub async fn store(tcp: &TenantControlPlane, ctx: &Context) -> Result<Store, Err
 
 /// What the other tenants of the store say is theirs. Two `DataStore`s with an endpoint in common are one store.
 pub fn neighbours(tcp: &TenantControlPlane, ctx: &Context) -> Vec<Claim> {
-    let stores = ctx.data_stores.state();
-    let used = |tcp: &TenantControlPlane| {
-        let names = usage::stores(tcp, &ctx.settings.defaults);
-        let names: Vec<String> = names.into_iter().flatten().map(str::to_owned).collect();
-        let endpoints: Vec<String> = stores
-            .iter()
-            .filter(|store| names.contains(&store.name_any()))
-            .flat_map(|store| store.spec.endpoints.clone())
-            .collect();
-        (names, endpoints)
-    };
-    let (names, endpoints) = used(tcp);
-    let shares = |other: &TenantControlPlane| {
-        let theirs = used(other);
-        theirs.0.iter().any(|name| names.contains(name))
-            || theirs.1.iter().any(|endpoint| endpoints.contains(endpoint))
-    };
+    let defaults = &ctx.settings.defaults;
+    let names = usage::stores_with_aliases(tcp, &ctx.data_stores.state(), defaults);
     ctx.tenants
         .state()
         .iter()
-        .filter(|other| other.uid() != tcp.uid() && shares(other))
+        .filter(|other| other.uid() != tcp.uid() && usage::uses(other, &names, defaults))
         .map(|other| Claim::of(other, Credentials::default()))
         .collect()
 }
