@@ -7,12 +7,15 @@ use std::time::Duration;
 use clap::Parser as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
+use operator::api::condition::{ConditionType, Reason, find};
 use operator::api::{DataStore, TenantControlPlane};
 use operator::args::Args;
+use operator::labels::PAUSED;
 use operator::run::{RunError, Shutdown, Trigger, run};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -82,19 +85,36 @@ impl Operator {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .sum()
     }
+}
 
-    /// The same, once there were none for a while.
-    async fn passes_at_rest(&self) -> u64 {
+/// Counts the passes over everything but its own mark.
+struct Meter<'a> {
+    operator: &'a Operator,
+    cluster: &'a Cluster,
+    /// How often `alpha` was marked.
+    marks: u64,
+}
+
+impl Meter<'_> {
+    /// The passes there were when nothing was left to do. A tenant that is paused and let go costs two and wakes nobody:
+    /// when no more than two were made meanwhile, nobody else had anything to do.
+    async fn at_rest(&mut self) -> u64 {
         let deadline = Instant::now() + PATIENCE;
-        let mut before = self.passes().await;
         loop {
-            sleep(Duration::from_secs(3)).await;
-            let now = self.passes().await;
-            if now == before {
-                return now;
+            let before = self.operator.passes().await;
+            self.cluster.pause("alpha", Some("")).await;
+            self.cluster.pause("alpha", None).await;
+            self.marks += 1;
+            // What is written is seen a moment before it is counted.
+            let mut now = self.operator.passes().await;
+            while now < before + 2 {
+                sleep(Duration::from_millis(20)).await;
+                now = self.operator.passes().await;
+            }
+            if now == before + 2 {
+                return now - 2 * self.marks;
             }
             assert!(Instant::now() < deadline, "passes go on and on: {now}");
-            before = now;
         }
     }
 }
@@ -133,16 +153,52 @@ impl Cluster {
 
     /// Creates the default store, once there is a definition of it.
     async fn store(&self) {
+        self.keep(&data_store("default", &self.etcd)).await;
+    }
+
+    async fn keep(&self, store: &DataStore) {
         let stores: Api<DataStore> = Api::all(self.client.clone());
-        let store = data_store("default", &self.etcd);
         let created = async {
-            while stores.create(&PostParams::default(), &store).await.is_err() {
+            while stores.create(&PostParams::default(), store).await.is_err() {
                 sleep(Duration::from_millis(200)).await;
             }
         };
         timeout(PATIENCE, created)
             .await
             .expect("the operator brings its definitions");
+    }
+
+    /// Waits until the store says that so many use it.
+    async fn counts(&self, users: usize) {
+        let stores: Api<DataStore> = Api::all(self.client.clone());
+        let counted = await_condition(stores, "default", move |store: Option<&DataStore>| {
+            let status = store.and_then(|store| store.status.as_ref());
+            status.is_some_and(|status| status.used_by.len() == users)
+        });
+        timeout(PATIENCE, counted)
+            .await
+            .expect("a store counts its users")
+            .unwrap();
+    }
+
+    /// Pauses a tenant by the annotation's value or lets it go on, and waits until its status says so.
+    async fn pause(&self, name: &str, value: Option<&str>) {
+        let tenants: Api<TenantControlPlane> = self.namespaced();
+        let patch = json!({ "metadata": { "annotations": { PAUSED: value } } });
+        tenants
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+        let wanted = value.is_some();
+        let said = await_condition(tenants, name, move |tcp: Option<&TenantControlPlane>| {
+            let status = tcp.and_then(|tcp| tcp.status.as_ref());
+            let held = status.and_then(|it| find(&it.conditions, ConditionType::Progressing));
+            held.is_some_and(|held| (held.reason == Reason::Paused.as_str()) == wanted)
+        });
+        timeout(PATIENCE, Box::pin(said))
+            .await
+            .expect("the status says whether a tenant is paused")
+            .unwrap();
     }
 
     async fn tenant(&self, name: &str) {
@@ -197,11 +253,21 @@ async fn it_follows_what_happens_and_one_tenant_costs_the_others_nothing() {
         deleted.elapsed()
     );
 
+    cluster.counts(1).await;
+    let mut meter = Meter {
+        operator: &operator,
+        cluster: &cluster,
+        marks: 0,
+    };
+    let mut before = meter.at_rest().await;
     let mut costs = Vec::new();
-    for name in ["beta", "gamma", "delta", "epsilon", "zeta"] {
-        let before = operator.passes_at_rest().await;
+    for (users, name) in (2..).zip(["beta", "gamma", "delta", "epsilon", "zeta"]) {
         cluster.tenant(name).await;
-        costs.push(operator.passes_at_rest().await - before);
+        // The last thing that a new tenant brings about.
+        cluster.counts(users).await;
+        let now = meter.at_rest().await;
+        costs.push(now - before);
+        before = now;
     }
     let (first, last) = (costs[0], costs[4]);
     assert!(
