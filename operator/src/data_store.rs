@@ -5,8 +5,8 @@
 //!  tenants (cache) ──► usage ─────┴─► status: ready, usedBy, conditions    finalizer while used
 //! ```
 //!
-//! A tenant's coming and going wakes its own store here, and a store wakes tenants only when its spec or its readiness
-//! changed: creating one tenant costs the others nothing.
+//! A tenant's coming and going wakes its own store here, and a store wakes tenants only when its spec, its readiness or
+//! its credentials changed: creating one tenant costs the others nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

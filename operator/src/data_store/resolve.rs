@@ -136,6 +136,30 @@ pub async fn resolve(client: &Client, store: &DataStore) -> Result<Resolved, Err
     })
 }
 
+/// Whether what that store is reached with comes from this Secret.
+pub fn refers_to(store: &DataStore, namespace: &str, name: &str) -> bool {
+    let Some(TlsConfig {
+        certificate_authority,
+        client_certificate,
+    }) = &store.spec.tls_config
+    else {
+        return false;
+    };
+    let pair = client_certificate.as_ref();
+    let contents = [
+        Some(&certificate_authority.certificate),
+        certificate_authority.private_key.as_ref(),
+        pair.map(|pair| &pair.certificate),
+        pair.map(|pair| &pair.private_key),
+    ];
+    let mut references = contents
+        .into_iter()
+        .filter_map(|content| content?.secret_reference.as_ref());
+    references.any(|reference| {
+        reference.namespace.as_deref() == Some(namespace) && reference.name.as_deref() == Some(name)
+    })
+}
+
 /// Reads each Secret once: the parts of a store are usually in one.
 struct Reader<'a> {
     client: &'a Client,

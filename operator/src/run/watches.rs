@@ -1,9 +1,11 @@
 //! What wakes a controller: in, watches; out, passes over the objects they concern.
 //!
 //! Owned objects are watched as metadata and by our label: that something changed is all there is to know, the pass
-//! reads what it is. A store wakes its tenants only when its spec or its readiness changed, and a tenant wakes only its
-//! own store: creating one tenant costs the others nothing.
+//! reads what it is. Secrets are watched without it, because those that stores refer to are somebody else's. A store
+//! wakes its tenants only when its spec, its readiness or its credentials changed, and a tenant wakes only its own store:
+//! creating one tenant costs the others nothing.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -27,9 +29,11 @@ use super::Shutdown;
 use crate::api::condition::ConditionType;
 use crate::api::{DataStore, TenantControlPlane};
 use crate::context::Context;
+use crate::data_store::resolve::refers_to;
 use crate::data_store::{self, usage};
 use crate::labels;
 use crate::tenant_control_plane;
+use crate::tenant_control_plane::control_plane::Defaults;
 
 /// Changes come in swarms: one pass for each swarm.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -67,10 +71,12 @@ pub(super) async fn tenant_control_planes(
     let config = controller::Config::default()
         .debounce(SETTLE)
         .concurrency(ctx.settings.concurrency);
-    let users = Arc::clone(ctx);
+    let (of_store, of_secret) = (Arc::clone(ctx), Arc::clone(ctx));
     Controller::for_stream(tenants, ctx.tenants.clone())
         .with_config(config)
-        .watches_stream(owned::<Secret>(client), owner)
+        .watches_stream(watched::<Secret>(client, None), move |secret| {
+            concerned(secret, &of_secret)
+        })
         .watches_stream(owned::<ConfigMap>(client), owner)
         .watches_stream(owned::<Service>(client), owner)
         .watches_stream(owned::<Deployment>(client), owner)
@@ -78,11 +84,18 @@ pub(super) async fn tenant_control_planes(
         .watches_stream(
             watched::<Pod>(
                 client,
-                &format!("{}={}", labels::COMPONENT, labels::COMPONENT_DEPLOYMENT),
+                Some((labels::COMPONENT, labels::COMPONENT_DEPLOYMENT)),
             ),
             owner,
         )
-        .watches_stream(stores, move |store| users_of(&store, &users))
+        .watches_stream(stores, move |store| {
+            let names = BTreeSet::from([store.name_any()]);
+            users(
+                &of_store.tenants.state(),
+                &names,
+                &of_store.settings.defaults,
+            )
+        })
         .graceful_shutdown_on(shutdown.asked_owned())
         .run(
             tenant_control_plane::reconcile,
@@ -153,20 +166,21 @@ fn owned<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watched(
-        client,
-        &format!("{}={}", labels::PROJECT, labels::PROJECT_VALUE),
-    )
+    watched(client, Some((labels::PROJECT, labels::PROJECT_VALUE)))
 }
 
 fn watched<K>(
     client: &Client,
-    selector: &str,
+    label: Option<(&str, &str)>,
 ) -> impl Stream<Item = Result<PartialObjectMeta<K>, WatchError>> + Send + 'static + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let config = watcher::Config::default().labels(selector);
+    let everything = watcher::Config::default();
+    let config = match label {
+        Some((key, value)) => everything.labels(&format!("{key}={value}")),
+        None => everything,
+    };
     watcher::watcher(Api::<PartialObjectMeta<K>>::all(client.clone()), config)
         .default_backoff()
         .touched_objects()
@@ -179,15 +193,43 @@ fn owner<K>(object: PartialObjectMeta<K>) -> Option<ObjectRef<TenantControlPlane
     Some(ObjectRef::new(&name).within(&metadata.namespace?))
 }
 
-fn users_of(store: &DataStore, ctx: &Context) -> Vec<ObjectRef<TenantControlPlane>> {
-    let name = store.name_any();
-    let tenants = ctx.tenants.state();
-    let uses = |tcp: &&Arc<TenantControlPlane>| {
-        usage::stores(tcp, &ctx.settings.defaults).contains(&Some(name.as_str()))
+/// Whom a Secret concerns: whose it is, and who uses a store that is reached with it.
+fn concerned(
+    secret: PartialObjectMeta<Secret>,
+    ctx: &Context,
+) -> Vec<ObjectRef<TenantControlPlane>> {
+    let stores = stores_reached_with(&secret, &ctx.data_stores.state());
+    let mut found = if stores.is_empty() {
+        Vec::new()
+    } else {
+        users(&ctx.tenants.state(), &stores, &ctx.settings.defaults)
     };
+    if secret.labels().get(labels::PROJECT).map(String::as_str) == Some(labels::PROJECT_VALUE) {
+        found.extend(owner(secret));
+    }
+    found
+}
+
+/// The stores that refer to this Secret.
+fn stores_reached_with(
+    secret: &PartialObjectMeta<Secret>,
+    stores: &[Arc<DataStore>],
+) -> BTreeSet<String> {
+    let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+    let refer = |store: &&Arc<DataStore>| refers_to(store, &namespace, &name);
+    let stores = stores.iter().filter(refer);
+    stores.map(|store| store.name_any()).collect()
+}
+
+/// The tenants of these stores.
+fn users(
+    tenants: &[Arc<TenantControlPlane>],
+    stores: &BTreeSet<String>,
+    defaults: &Defaults,
+) -> Vec<ObjectRef<TenantControlPlane>> {
     tenants
         .iter()
-        .filter(uses)
+        .filter(|tcp| usage::uses(tcp, stores, defaults))
         .map(|tcp| ObjectRef::from_obj(tcp.as_ref()))
         .collect()
 }
@@ -257,3 +299,6 @@ where
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The whole program against a real kube-apiserver and etcd: what wakes it, how much one tenant costs the others, and
 //! who works when there are two of it.
 
+mod rotation;
+
 use std::net::TcpListener;
 use std::time::Duration;
 

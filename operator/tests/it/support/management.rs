@@ -108,6 +108,21 @@ pub(crate) fn data_store(name: &str, etcd: &SecureEtcd) -> DataStore {
     .unwrap()
 }
 
+/// The same, with authority and root's pair in the Secret `default/etcd`.
+pub(crate) fn data_store_by_reference(name: &str, endpoint: &str) -> DataStore {
+    let part = |key: &str| json!({ "secretReference": { "name": "etcd", "namespace": "default", "keyPath": key } });
+    serde_json::from_value(json!({
+        "apiVersion": "kamaji.clastix.io/v1alpha1",
+        "kind": "DataStore",
+        "metadata": { "name": name },
+        "spec": { "driver": "etcd", "endpoints": [endpoint], "tlsConfig": {
+            "certificateAuthority": { "certificate": part("ca.crt"), "privateKey": part("ca.key") },
+            "clientCertificate": { "certificate": part("root.crt"), "privateKey": part("root.key") },
+        } },
+    }))
+    .unwrap()
+}
+
 /// One tenant control plane in the namespace `default`.
 pub(crate) struct Tenant {
     /// Its API, past the counting.
