@@ -137,7 +137,7 @@ pub enum Reason {
     NoAgentConnected,
     /// Agents are turned away because their token or certificate is refused.
     AgentNotAuthenticated,
-    /// A webhook of the tenant stands between agents and their recognition.
+    /// A webhook of the tenant stands between agents and their recognition by `TokenReview`, which ours do not need.
     AdmissionBlocksAgents,
 
     /// Fields of the spec have no effect.

@@ -10,9 +10,13 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 use super::call::call;
+use crate::api::TenantControlPlane;
+use crate::api::tenant_control_plane::addons::DEFAULT_SERVER_IMAGE;
 
 pub mod refusals;
 
+/// The flag with which a server needs no `TokenReview`.
+const TOKEN_KEY: &str = "service-account-public-key-file";
 /// More webhook configurations than this are not looked at.
 const MOST_WEBHOOKS: u32 = 200;
 
@@ -23,6 +27,21 @@ pub struct Evidence {
     pub refused: u64,
     /// A webhook that stands between agents and their recognition.
     pub blocking_webhook: Option<String>,
+}
+
+/// Whether agents are let in by `TokenReview` alone. Our server knows them by the service-account key, and a review that
+/// cannot be had then keeps nobody out; the reference has no such flag.
+pub fn reviews_decide(tcp: &TenantControlPlane) -> bool {
+    let Some(konnectivity) = &tcp.spec.addons.konnectivity else {
+        return false;
+    };
+    let server = &konnectivity.server;
+    let key = server.extra_args.iter().rev().find_map(|argument| {
+        let (flag, value) = argument.split_once('=')?;
+        (flag.trim_start_matches('-') == TOKEN_KEY).then_some(value)
+    });
+    let is_ours = server.image.is_empty() || server.image == DEFAULT_SERVER_IMAGE;
+    key.map_or(!is_ours, str::is_empty)
 }
 
 /// Looks for a webhook that the `TokenReview` of an agent has to pass and that must not fail.
@@ -82,6 +101,37 @@ mod tests {
             operations: Some(vec!["*".to_owned()]),
             resources: Some(vec![resources.to_owned()]),
             scope: Some(scope.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_server_with_the_key_asks_for_no_review() {
+        let decide = |server: serde_json::Value| {
+            let tcp: TenantControlPlane = serde_json::from_value(serde_json::json!({
+                "apiVersion": "kamaji.clastix.io/v1alpha1", "kind": "TenantControlPlane", "metadata": {},
+                "spec": {
+                    "controlPlane": { "service": { "serviceType": "ClusterIP" } },
+                    "kubernetes": { "version": "v1.33.0" },
+                    "addons": { "konnectivity": { "server": server } },
+                },
+            }))
+            .unwrap();
+            reviews_decide(&tcp)
+        };
+        let (ours, theirs) = (DEFAULT_SERVER_IMAGE, "registry.example/proxy-server");
+        for (image, flags, expected) in [
+            (ours, vec![], false),
+            ("", vec!["--v=4"], false),
+            (theirs, vec!["--v=4"], true),
+            (ours, vec!["--service-account-public-key-file="], true),
+            (
+                theirs,
+                vec!["--service-account-public-key-file=/sa.pub"],
+                false,
+            ),
+        ] {
+            let server = serde_json::json!({ "port": 8132, "image": image, "extraArgs": flags });
+            assert_eq!(decide(server), expected, "{image} {flags:?}");
         }
     }
 

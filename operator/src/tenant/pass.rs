@@ -156,7 +156,11 @@ pub async fn converge(
     )];
     findings.extend(
         tunnel((visit.tcp, &inputs), &observed, async || Evidence {
-            blocking_webhook: evidence::blocking_webhook(tenant).await,
+            blocking_webhook: if evidence::reviews_decide(visit.tcp) {
+                evidence::blocking_webhook(tenant).await
+            } else {
+                None
+            },
             refused: match refusals::count(management, visit.tcp).await {
                 Some(total) => visit.refusals.seen(total, Instant::now()),
                 None => 0,
