@@ -47,6 +47,7 @@ pub mod plan;
 pub mod read;
 pub mod report;
 pub mod servers;
+pub mod standing;
 
 mod task;
 mod watch;

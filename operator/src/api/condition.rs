@@ -23,7 +23,7 @@ pub enum ConditionType {
     ControlPlaneAvailable,
     /// The tunnel's server runs, or is not wanted.
     TunnelReady,
-    /// Agents are connected.
+    /// Every agent that there should be is connected.
     AgentsReady,
     /// The tenant cluster holds what nodes need to join.
     TenantBootstrapped,
@@ -135,6 +135,8 @@ pub enum Reason {
     ServersMissing,
     /// Nodes are there and no agent is connected.
     NoAgentConnected,
+    /// Some agents are connected and others stay away. The tunnel works, and the whole is ready.
+    AgentsMissing,
     /// Agents are turned away because their token or certificate is refused.
     AgentNotAuthenticated,
     /// A webhook of the tenant stands between agents and their recognition by `TokenReview`, which ours do not need.
@@ -182,6 +184,7 @@ impl Reason {
             Self::NoNodes => "NoNodes",
             Self::ServersMissing => "ServersMissing",
             Self::NoAgentConnected => "NoAgentConnected",
+            Self::AgentsMissing => "AgentsMissing",
             Self::AgentNotAuthenticated => "AgentNotAuthenticated",
             Self::AdmissionBlocksAgents => "AdmissionBlocksAgents",
             Self::NotActedOn => "NotActedOn",

@@ -1,11 +1,13 @@
 //! What can be said about the tunnel's agents from outside: their pods, and how many nodes there are. Pure.
 //!
-//! An agent's readiness probe succeeds when it holds a connection to a server, so a ready pod is a connected agent.
-//! When none is ready, the pods are asked in the order in which a person would look.
+//! Nobody connected is a tunnel that is shut: the pods are asked in the order in which a person would look. Some missing
+//! is a tunnel that works, perhaps not to every node: it is told by [`Reason::AgentsMissing`], which does not keep the
+//! whole from being ready.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
 use super::evidence::Evidence;
+use super::standing::{Patience, Standing, is_ready};
 use crate::api::condition::{ConditionType, Finding, Reason};
 
 const AGENTS: ConditionType = ConditionType::AgentsReady;
@@ -15,8 +17,12 @@ const AGENTS: ConditionType = ConditionType::AgentsReady;
 pub struct Agents<'a> {
     /// Nodes that have joined.
     pub nodes: u64,
-    /// The agents' pods.
+    /// The agents' pods, the first of them.
     pub pods: &'a [Pod],
+    /// How many there are and should be.
+    pub standing: Standing,
+    /// Whether those that are missing may still come by themselves.
+    pub patience: Patience,
     /// `DaemonSet` or `Deployment`.
     pub mode: &'a str,
     /// What the servers and the tenant's admission say.
@@ -28,6 +34,8 @@ pub fn assess(agents: Agents<'_>) -> Finding {
     let Agents {
         nodes,
         pods,
+        standing,
+        patience,
         mode,
         evidence,
     } = agents;
@@ -36,10 +44,8 @@ pub fn assess(agents: Agents<'_>) -> Finding {
             "the tenant cluster has no nodes, so no agents can run: join one with `kubeadm join`";
         return Finding::unknown(AGENTS, Reason::NoNodes, text);
     }
-    let connected = pods.iter().filter(|pod| is_ready(pod)).count();
-    if connected > 0 {
-        let text = format!("{connected} of {} agents are connected", pods.len());
-        return Finding::yes(AGENTS, Reason::AsExpected, text);
+    if standing.connected > 0 {
+        return some(standing, patience, pods);
     }
     if pods.is_empty() {
         let text = format!(
@@ -53,13 +59,51 @@ pub fn assess(agents: Agents<'_>) -> Finding {
     Finding::no(AGENTS, reason, text)
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
+/// At least one is connected.
+fn some(standing: Standing, patience: Patience, pods: &[Pod]) -> Finding {
+    let Standing {
+        connected, wanted, ..
+    } = standing;
+    let counted = format!("{} of {wanted} agents are connected", connected.min(wanted));
+    if standing.is_whole() {
+        return Finding::yes(AGENTS, Reason::AsExpected, counted);
+    }
+    if patience == Patience::Left {
+        let text = format!("{counted}; pods are being started or replaced");
+        return Finding::yes(AGENTS, Reason::AsExpected, text);
+    }
+    let why = pods.iter().filter(|pod| is_awaited(pod));
+    let why: Vec<_> = why.cloned().collect();
+    let complaint = why.iter().find_map(complaint).or_else(|| starting(&why));
+    let why = complaint.map_or_else(|| apart(why.first()), |(_, text)| text);
+    let text = format!("{counted}; {why}");
+    Finding::no(AGENTS, Reason::AgentsMissing, text)
+}
+
+/// Whether the pod should be connected and is not.
+fn is_awaited(pod: &Pod) -> bool {
+    let phase = pod
         .status
         .as_ref()
-        .and_then(|status| status.conditions.as_deref());
-    let mut conditions = conditions.unwrap_or_default().iter();
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        .and_then(|status| status.phase.as_deref());
+    let is_over = matches!(phase, Some("Failed" | "Succeeded"));
+    pod.metadata.deletion_timestamp.is_none() && !is_over && !is_ready(pod)
+}
+
+/// A pod runs like the others, and is not connected as they are.
+fn apart(pod: Option<&Pod>) -> String {
+    let Some(pod) = pod else {
+        return "in the tenant `kubectl -n kube-system get pods -l app=konnectivity-agent -o wide` shows which are missing, and \
+                the events of their workload why"
+            .to_owned();
+    };
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    format!(
+        "agent pod {name} on node {} is not: check that this node is Ready, and that it reaches the control plane's endpoint \
+         on the port of addons.konnectivity.server",
+        node.unwrap_or("unknown")
+    )
 }
 
 /// What is wrong with this pod, when the pod itself says so.

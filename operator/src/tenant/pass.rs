@@ -9,21 +9,22 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, apply};
-use super::build::{self, BuildError};
+use super::build::{self, AGENT, BuildError, SYSTEM};
 use super::call::{CallError, Chain};
 use super::connect::ConnectError;
 use super::evidence::refusals::{self, Refusals};
 use super::evidence::{self, Evidence};
 use super::health::{self, Agents};
 use super::inputs::TenantInputs;
-use super::object::checksum;
+use super::object::{Key, checksum};
 use super::observe::{Observed, observe};
 use super::plan::plan;
 use super::read::{ReadError, read};
 use super::report::{Report, had_tunnel};
 use super::servers::{self, Wanted};
+use super::standing::{Patience, Shortage, Standing};
 use crate::api::TenantControlPlane;
-use crate::api::condition::{ConditionType, Finding, Reason, Verdict};
+use crate::api::condition::{self, ConditionType, Finding, Reason, Verdict};
 use crate::labels;
 
 use ConditionType::{AgentsReady, TenantBootstrapped, TunnelReady};
@@ -32,8 +33,10 @@ use ConditionType::{AgentsReady, TenantBootstrapped, TunnelReady};
 const RESYNC: Duration = Duration::from_mins(5);
 /// While there is no node: the first one is seen soon.
 const WITHOUT_NODES: Duration = Duration::from_secs(30);
-/// While agents are missing: the reason may change without any event of ours.
+/// While no agent is connected: the reason may change without any event of ours.
 const WITHOUT_AGENTS: Duration = Duration::from_secs(8);
+/// While some are missing: of their number a watch tells, of the reason nobody.
+const WITH_SOME_AGENTS: Duration = Duration::from_mins(1);
 /// While a server has not shown itself: it does so seconds after it may.
 const WITHOUT_SERVERS: Duration = Duration::from_secs(4);
 
@@ -123,6 +126,8 @@ pub struct Visit<'a> {
     pub agent_image: &'a str,
     /// What the servers said before.
     pub refusals: &'a mut Refusals,
+    /// Since when agents are missing.
+    pub shortage: &'a mut Shortage,
 }
 
 /// Steps 2 to 5: brings the tenant to what the spec asks.
@@ -154,22 +159,22 @@ pub async fn converge(
         Reason::AsExpected,
         bootstrapped,
     )];
-    findings.extend(
-        tunnel((visit.tcp, &inputs), &observed, async || Evidence {
-            blocking_webhook: if evidence::reviews_decide(visit.tcp) {
-                evidence::blocking_webhook(tenant).await
-            } else {
-                None
-            },
-            refused: match refusals::count(management, visit.tcp).await {
-                Some(total) => visit.refusals.seen(total, Instant::now()),
-                None => 0,
-            },
-        })
-        .await,
-    );
+    let evidence = async || Evidence {
+        blocking_webhook: if evidence::reviews_decide(visit.tcp) {
+            evidence::blocking_webhook(tenant).await
+        } else {
+            None
+        },
+        refused: match refusals::count(management, visit.tcp).await {
+            Some(total) => visit.refusals.seen(total, Instant::now()),
+            None => 0,
+        },
+    };
+    let both = (visit.tcp, &inputs);
+    findings.extend(tunnel(both, &observed, visit.shortage, evidence).await);
+    let again = look_again(&findings);
     Ok(Done {
-        again: look_again(&findings),
+        again: again.min(visit.shortage.ends(Instant::now()).unwrap_or(again)),
         report: Report {
             findings,
             applied: Some(applied),
@@ -182,16 +187,27 @@ pub async fn converge(
 async fn tunnel(
     (tcp, inputs): (&TenantControlPlane, &TenantInputs),
     observed: &Observed,
+    shortage: &mut Shortage,
     evidence: impl AsyncFnOnce() -> Evidence,
 ) -> [Finding; 2] {
     let Some(agent) = &inputs.addons.konnectivity else {
+        *shortage = Shortage::default();
         let text = "addons.konnectivity is not asked for";
         return [TunnelReady, AgentsReady].map(|kind| Finding::yes(kind, Reason::Disabled, text));
     };
+    let workload = observed.live.get(&Key {
+        kind: agent.placement.mode().to_owned(),
+        namespace: SYSTEM.to_owned(),
+        name: AGENT.to_owned(),
+    });
+    let standing = Standing::of(&observed.agents, workload, agent.placement);
+    let patience = shortage.seen(&standing, told(tcp), Instant::now());
     let judge = |evidence: &Evidence| {
         health::assess(Agents {
             nodes: observed.nodes,
             pods: &observed.agents,
+            standing,
+            patience,
             mode: agent.placement.mode(),
             evidence,
         })
@@ -205,11 +221,22 @@ async fn tunnel(
     [servers::assess(live, Wanted::of(tcp)), finding]
 }
 
+/// What the condition says of agents that are missing.
+fn told(tcp: &TenantControlPlane) -> Patience {
+    let status = tcp.status.as_ref();
+    let held = status.and_then(|status| condition::find(&status.conditions, AgentsReady));
+    match held {
+        Some(held) if held.status == Verdict::False.as_str() => Patience::Over,
+        _ => Patience::Left,
+    }
+}
+
 fn look_again(findings: &[Finding]) -> Duration {
     let pauses =
         findings.iter().map(
             |finding| match (finding.condition, finding.verdict, finding.reason) {
                 (TunnelReady, Verdict::False, _) => WITHOUT_SERVERS,
+                (AgentsReady, Verdict::False, Reason::AgentsMissing) => WITH_SOME_AGENTS,
                 (AgentsReady, Verdict::False, _) => WITHOUT_AGENTS,
                 (_, _, Reason::NoNodes) => WITHOUT_NODES,
                 _ => RESYNC,

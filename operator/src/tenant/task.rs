@@ -19,6 +19,7 @@ use super::evidence::refusals::Refusals;
 use super::liveness::{self, Belief, Probing};
 use super::pass::{self, Gate, PassError, Visit};
 use super::report;
+use super::standing::Shortage;
 use super::watch::{Changes, changes};
 use crate::api::TenantControlPlane;
 
@@ -38,6 +39,7 @@ struct Session {
     /// Empty until the tenant has answered.
     changes: Changes,
     refusals: Refusals,
+    shortage: Shortage,
     belief: Belief,
 }
 
@@ -141,6 +143,7 @@ async fn attempt(
         authority: &access.authority,
         agent_image: &tenants.agent_image,
         refusals: &mut open.refusals,
+        shortage: &mut open.shortage,
     };
     let done = pass::converge(visit, &client, &tenants.client).await;
     if done.as_ref().is_err_and(PassError::is_silence) {
@@ -167,6 +170,7 @@ async fn enter<'a>(
             client,
             changes: Changes::new(),
             refusals: Refusals::default(),
+            shortage: Shortage::default(),
             belief: Belief::Silent,
         }));
     }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::condition::Verdict;
+use crate::tenant::inputs::Placement;
 
 fn pod(status: &serde_json::Value) -> Pod {
     let pod = json!({ "metadata": { "name": "konnectivity-agent-x" }, "status": status });
@@ -25,9 +26,15 @@ fn waiting(reason: &str, last: &serde_json::Value) -> Pod {
 }
 
 fn judged(nodes: u64, pods: &[Pod], evidence: &Evidence) -> Finding {
+    patiently(nodes, pods, Patience::Left, evidence)
+}
+
+fn patiently(nodes: u64, pods: &[Pod], patience: Patience, evidence: &Evidence) -> Finding {
     assess(Agents {
         nodes,
         pods,
+        standing: Standing::of(pods, None, Placement::EveryNode),
+        patience,
         mode: "DaemonSet",
         evidence,
     })
@@ -46,18 +53,80 @@ fn without_nodes_nobody_can_say() {
     );
 }
 
+fn connected() -> Pod {
+    pod(&json!({ "conditions": conditions("True") }))
+}
+
+/// What is said when these had their time.
+fn late(pods: &[Pod]) -> (Verdict, Reason, String) {
+    let count = u64::try_from(pods.len()).unwrap();
+    let finding = patiently(count, pods, Patience::Over, &Evidence::default());
+    (finding.verdict, finding.reason, finding.message)
+}
+
 #[test]
-fn one_connected_agent_is_a_tunnel() {
-    let pods = [
-        pod(&json!({ "conditions": conditions("True") })),
-        pod(&json!({})),
-    ];
-    let finding = judge(2, &pods);
+fn agents_that_are_missing_have_a_little_time() {
+    let finding = judge(2, &[connected(), pod(&json!({}))]);
     assert_eq!(
         (finding.verdict, finding.reason),
         (Verdict::True, Reason::AsExpected)
     );
-    assert_eq!(finding.message, "1 of 2 agents are connected");
+    assert_eq!(
+        finding.message,
+        "1 of 2 agents are connected; pods are being started or replaced"
+    );
+    assert_eq!(
+        late(&[connected(), connected()]),
+        (
+            Verdict::True,
+            Reason::AsExpected,
+            "2 of 2 agents are connected".to_owned()
+        )
+    );
+}
+
+#[test]
+fn agents_that_stay_away_are_counted_and_the_first_is_named() {
+    let mut lost = pod(&json!({
+        "conditions": conditions("False"),
+        "containerStatuses": [{
+            "name": "konnectivity-agent", "image": "r.example/a:1", "imageID": "", "ready": true,
+            "restartCount": 0, "state": { "running": {} },
+        }],
+    }));
+    lost.spec.get_or_insert_default().node_name = Some("worker-7".to_owned());
+    let (verdict, reason, text) = late(&[connected(), lost, connected()]);
+    assert_eq!((verdict, reason), (Verdict::False, Reason::AgentsMissing));
+    assert!(
+        text.starts_with(
+            "2 of 3 agents are connected; agent pod konnectivity-agent-x on node worker-7 is not"
+        ),
+        "{text}"
+    );
+    let (_, reason, text) = late(&[
+        connected(),
+        waiting("ContainerCreating", &json!({})),
+        waiting("ImagePullBackOff", &json!({})),
+    ]);
+    assert_eq!(reason, Reason::AgentsMissing);
+    assert!(
+        text.starts_with("1 of 3 agents are connected; image r.example/a:1 of agent pod"),
+        "what can be mended is said first: {text}"
+    );
+}
+
+#[test]
+fn pods_on_their_way_out_are_not_blamed() {
+    let mut leaving = waiting("CrashLoopBackOff", &json!({}));
+    leaving.metadata.deletion_timestamp =
+        Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+    let evicted = pod(&json!({ "phase": "Failed", "reason": "Evicted" }));
+    let (_, reason, text) = late(&[connected(), leaving, evicted]);
+    assert_eq!(reason, Reason::AgentsMissing);
+    assert!(
+        text.contains("get pods -l app=konnectivity-agent"),
+        "{text}"
+    );
 }
 
 #[test]

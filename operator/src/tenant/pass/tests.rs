@@ -85,8 +85,9 @@ fn bad_news_are_looked_at_again_sooner() {
     let agents = |finding: fn() -> Finding| look_again(&[finding()]);
     let missing = agents(|| Finding::no(AgentsReady, Reason::NoAgentConnected, ""));
     let empty = agents(|| Finding::unknown(AgentsReady, Reason::NoNodes, ""));
+    let some = agents(|| Finding::no(AgentsReady, Reason::AgentsMissing, ""));
     let well = agents(|| Finding::yes(AgentsReady, Reason::AsExpected, ""));
-    assert!(missing < empty && empty < well);
+    assert!(missing < empty && empty < some && some < well);
     let silent = agents(|| Finding::no(TunnelReady, Reason::ServersMissing, ""));
     assert!(silent < missing);
     let both = look_again(&[

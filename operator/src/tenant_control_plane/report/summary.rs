@@ -46,27 +46,42 @@ pub(super) fn ready(
                 Reason::WaitingForDependency,
                 format!("{} is not known yet", kind.as_str()),
             ),
-            None => Finding::yes(
-                ConditionType::Ready,
-                Reason::AsExpected,
-                "the control plane can be used",
-            ),
+            None => Finding::yes(ConditionType::Ready, Reason::AsExpected, well(next)),
         },
     }
 }
 
 type Held = k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-/// The first condition that is not true. A tunnel without nodes is nobody's fault.
+/// What is said when nothing is in the way.
+fn well(next: &TenantControlPlaneStatus) -> &'static str {
+    match condition::find(&next.conditions, ConditionType::AgentsReady) {
+        Some(held) if is_without_some(held) => {
+            "the control plane can be used; some agents are missing: see the condition AgentsReady"
+        }
+        _ => "the control plane can be used",
+    }
+}
+
+/// The first condition that is not true and in the way. A tunnel without nodes is nobody's fault, and one node of many
+/// whose agent is missing does not take the others from their control plane.
 fn first_wrong(next: &TenantControlPlaneStatus) -> Option<&Held> {
     CAUSES
         .into_iter()
         .filter_map(|kind| condition::find(&next.conditions, kind))
-        .find(|held| held.status != Verdict::True.as_str() && !is_without_nodes(held))
+        .find(|held| {
+            held.status != Verdict::True.as_str()
+                && !is_without_nodes(held)
+                && !is_without_some(held)
+        })
 }
 
 fn is_without_nodes(held: &Held) -> bool {
     held.reason == Reason::NoNodes.as_str() && held.status == Verdict::Unknown.as_str()
+}
+
+fn is_without_some(held: &Held) -> bool {
+    held.reason == Reason::AgentsMissing.as_str()
 }
 
 /// The first condition that nobody has spoken of yet.

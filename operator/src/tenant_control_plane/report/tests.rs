@@ -128,6 +128,26 @@ fn a_tenant_without_nodes_is_ready_and_one_whose_agents_are_missing_is_not() {
 }
 
 #[test]
+fn one_node_of_many_without_its_agent_is_said_and_is_not_in_the_way() {
+    let tcp = tcp(&bootstrapped(&told(
+        "AgentsReady",
+        "False",
+        "AgentsMissing",
+    )));
+    let (status, _) = status(&tcp, &serving(&tcp), &Limits::default(), &at(5));
+    let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("True", "AsExpected")
+    );
+    assert!(
+        ready.message.ends_with("see the condition AgentsReady"),
+        "{}",
+        ready.message
+    );
+}
+
+#[test]
 fn nobody_is_ready_before_the_tenant_side_has_spoken() {
     assert_eq!(
         ready_of(&json!([])),
