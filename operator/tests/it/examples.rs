@@ -1,7 +1,7 @@
 //! Every example is what it says, and the first is the document's manifest to the byte.
 
-use operator::api::TenantControlPlane;
 use operator::api::tenant_control_plane::{AgentMode, ServiceType};
+use operator::api::{DataStore, TenantControlPlane};
 use operator::validate::{self, Limits};
 use sha2::{Digest as _, Sha256};
 
@@ -34,6 +34,23 @@ fn every_example_says_what_it_shows_and_breaks_no_rule() {
         let object: TenantControlPlane = manifest(&text);
         let review = validate::tenant_control_plane(&object, None, &Limits::default());
         assert_eq!(review, validate::Review::default(), "{name}");
+    }
+}
+
+#[test]
+fn the_manifests_of_the_readme_break_no_rule() {
+    let text = read("README.md");
+    let blocks: Vec<_> = text.split("```yaml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2, "a tenant and a store");
+    for block in blocks {
+        let (yaml, _) = block.split_once("```").unwrap();
+        let review = if yaml.contains("kind: DataStore") {
+            validate::data_store(&manifest::<DataStore>(yaml), None)
+        } else {
+            let object: TenantControlPlane = manifest(yaml);
+            validate::tenant_control_plane(&object, None, &Limits::default())
+        };
+        assert_eq!(review, validate::Review::default(), "{yaml}");
     }
 }
 
