@@ -14,6 +14,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -165,11 +166,17 @@ impl PacketWriter {
             match self.stream.capacity() {
                 0 => match poll_fn(|cx| self.stream.poll_capacity(cx)).await {
                     Some(room) => room?,
-                    None => return Err(StreamError::Ended),
+                    None => return Err(self.ended()),
                 },
                 room => return Ok(room),
             };
         }
+    }
+
+    /// Why the stream takes nothing more: h2 says of one that was reset only that it does not.
+    fn ended(&mut self) -> StreamError {
+        let reset = self.reset_by_peer().now_or_never();
+        reset.unwrap_or(StreamError::Ended)
     }
 
     /// The server's last word.

@@ -191,4 +191,6 @@ async fn reset_by_the_peer_is_seen_by_both_halves() {
     let mut reader = PacketReader::<FromAgent>::new(request.into_body());
     assert_eq!(reader.next().await.unwrap_err().code(), "Canceled");
     assert_eq!(to_client.reset_by_peer().await.code(), "Canceled");
+    let late = to_client.send(ToAgent::Close { id: ConnectId(1) });
+    assert_eq!(late.await.unwrap_err().code(), "Canceled");
 }

@@ -242,7 +242,8 @@ impl DialError {
 
     fn reason(&self) -> DialFailureReason {
         match self {
-            Self::NoAgent | Self::TooMany => DialFailureReason::NoAgent,
+            Self::NoAgent => DialFailureReason::NoAgent,
+            Self::TooMany => DialFailureReason::TooManyPending,
             Self::Refused(_) | Self::Unavailable(_) => DialFailureReason::ErrorResponse,
             Self::AgentLost(_) => DialFailureReason::BackendClose,
             Self::TimedOut => DialFailureReason::BackendDialTimeout,

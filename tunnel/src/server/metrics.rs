@@ -64,6 +64,8 @@ pub(crate) struct Families {
     pub(crate) pending_dials: IntGauge,
     /// Connections that are open, one by one.
     pub(crate) established: Register<Open>,
+    /// Frontends' gRPC streams that wait because their agent takes nothing more.
+    pub(crate) full_proxy_channels: IntGauge,
     /// Agent streams that wait because one moving connection is at its cap.
     pub(crate) full_connect_channels: IntGauge,
     /// How often that happened.
@@ -128,6 +130,7 @@ impl Families {
                 "established_connections",
                 "Connections that are open.",
             )),
+            full_proxy_channels: full.with_label_values(&["Proxy"]),
             full_connect_channels: full.with_label_values(&["Connect"]),
             shared_stream_waits: counter(
                 "shared_stream_waits_total",
@@ -318,9 +321,12 @@ mod tests {
             "ready_backends{proxy_strategy=\"destHost\"} 0",
             "pending_backend_dials 0",
             "established_connections 0",
+            "full_receive_channels{service_method=\"Proxy\"} 0",
             "full_receive_channels{service_method=\"Connect\"} 0",
             "dial_failure_count{reason=\"no_agent\"} 0",
+            "dial_failure_count{reason=\"send_rsp\"} 0",
             "dial_failure_count{reason=\"backend_dial_timeout\"} 0",
+            "dial_failure_count{reason=\"too_many_pending\"} 0",
             "stream_packets_total{packet_type=\"DIAL_REQ\",segment=\"from_client\"} 0",
             "stream_packets_total{packet_type=\"DATA\",segment=\"from_agent\"} 0",
             "stream_errors_total{code=\"Canceled\",packet_type=\"Unknown\",segment=\"to_agent\"} 0",

@@ -14,6 +14,7 @@ mod pair_native;
 mod pair_stall;
 mod pair_status;
 mod pair_support;
+mod server_counts;
 mod server_http_connect;
 mod server_native;
 mod server_peers;

@@ -158,13 +158,15 @@ impl House {
 
     /// Opens a Proxy stream.
     pub(crate) async fn frontend(&self) -> Frontend {
+        self.frontend_with(&h2_limits::client()).await
+    }
+
+    /// Opens a Proxy stream on a connection of that kind.
+    pub(crate) async fn frontend_with(&self, http2: &h2::client::Builder) -> Frontend {
         let socket = UnixStream::connect(self.file("server.socket"))
             .await
             .expect("it listens");
-        let (client, connection) = h2_limits::client()
-            .handshake::<_, Bytes>(socket)
-            .await
-            .expect("HTTP/2");
+        let (client, connection) = http2.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { drop(connection.await) });
         let called = call(client, "/ProxyService/Proxy", &[]).await;

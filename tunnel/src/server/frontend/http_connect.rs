@@ -21,7 +21,7 @@ use super::connect_request::{self, ConnectRequest, HeadError};
 use super::{DialError, Dialer};
 use crate::protocol::destination::Destination;
 use crate::server::backend::{Connection, Ending};
-use crate::server::metrics::{Metrics, PacketKind, Segment};
+use crate::server::metrics::{DialFailureReason, Metrics, PacketKind, Segment};
 
 /// A client has this long to send its request.
 const HEAD: Duration = Duration::from_secs(10);
@@ -82,12 +82,19 @@ where
             return Ok(part((reader, writer), &failure(&error)).await?);
         }
     };
+    if let Err(error) = establish(&mut writer).await {
+        metrics.dial_failed(DialFailureReason::SendRsp);
+        return Err(error.into());
+    }
+    relay(&connection, (reader, writer), received.freeze(), &metrics).await;
+    Ok(())
+}
+
+async fn establish<W: AsyncWrite + Unpin>(writer: &mut W) -> io::Result<()> {
     writer
         .write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")
         .await?;
-    writer.flush().await?;
-    relay(&connection, (reader, writer), received.freeze(), &metrics).await;
-    Ok(())
+    writer.flush().await
 }
 
 async fn read_head<R: AsyncRead + Unpin>(

@@ -77,10 +77,12 @@ pub(crate) enum DialFailureReason {
     BackendClose,
     BackendDialTimeout,
     FrontendClose,
+    /// Not in the reference, which lets any number wait.
+    TooManyPending,
 }
 
 impl DialFailureReason {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::NoAgent,
         Self::ErrorResponse,
         Self::UnrecognizedResponse,
@@ -88,6 +90,7 @@ impl DialFailureReason {
         Self::BackendClose,
         Self::BackendDialTimeout,
         Self::FrontendClose,
+        Self::TooManyPending,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -99,6 +102,7 @@ impl DialFailureReason {
             Self::BackendClose => "backend_close",
             Self::BackendDialTimeout => "backend_dial_timeout",
             Self::FrontendClose => "frontend_close",
+            Self::TooManyPending => "too_many_pending",
         }
     }
 }
