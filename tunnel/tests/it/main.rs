@@ -17,6 +17,7 @@ mod pair_support;
 mod server_counts;
 mod server_http_connect;
 mod server_native;
+mod server_out_of_turn;
 mod server_peers;
 mod server_process;
 mod server_streams;

@@ -236,7 +236,8 @@ async fn cause_of_an_end_travels_both_ways() {
         panic!("no connection");
     };
     let other = tunnel::protocol::id::ConnectId(id.0 + 77);
-    frontend.send(FromFrontend::Close { id: other }).await;
+    let data = Bytes::from_static(b"whose?");
+    frontend.send(FromFrontend::Data { id: other, data }).await;
     let heard = opened.rest().await.expect("trailers");
     assert_eq!(heard.1.as_deref(), Some("mismatched connection IDs"));
 }

@@ -16,7 +16,7 @@ use crate::server::metrics::Metrics;
 mod open;
 mod wire;
 
-use open::Open;
+use open::{Hearing, Open};
 use wire::Wire;
 
 /// How a stage of the stream ends.
@@ -38,6 +38,7 @@ pub(crate) async fn serve(
     let _open = Stream(metrics.clone());
     let mut stage = AwaitDial {
         wire: Wire::new(reader, writer, metrics),
+        past: Past::Nothing,
     };
     let wire = loop {
         let dialing = match stage.dial_request().await? {
@@ -56,6 +57,16 @@ pub(crate) async fn serve(
 /// A stream without a connection.
 struct AwaitDial {
     wire: Wire,
+    past: Past,
+}
+
+/// Whether the stream has had an agent, which a frontend's packets for a connection would go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    /// It has not: such packets are answered.
+    Nothing,
+    /// Its dial was given up: the agent knows no connection, and what it would say of that reaches nobody.
+    Dial,
 }
 
 /// A stream that waits for an agent's answer.
@@ -74,13 +85,17 @@ enum Answered {
 
 impl AwaitDial {
     async fn dial_request(mut self) -> Result<Next<Dialing>, StreamError> {
+        let Wire { reader, writer, .. } = &mut self.wire;
         loop {
-            match self.wire.reader.next().await? {
-                Some(FromFrontend::Dial {
-                    dial,
-                    protocol,
-                    address,
-                }) => {
+            match (reader.next().await?, self.past) {
+                (
+                    Some(FromFrontend::Dial {
+                        dial,
+                        protocol,
+                        address,
+                    }),
+                    _,
+                ) => {
                     return Ok(Next::Stage(Dialing {
                         wire: self.wire,
                         dial,
@@ -88,18 +103,17 @@ impl AwaitDial {
                         address,
                     }));
                 }
-                Some(FromFrontend::Data { id, .. }) => {
-                    self.wire
-                        .writer
-                        .closed(id, "backend not initialized")
-                        .await?;
+                (Some(FromFrontend::Data { id, .. }), Past::Nothing) => {
+                    writer.closed(id, "backend not initialized").await?;
                     return Ok(Next::Over(self.wire));
                 }
-                Some(FromFrontend::Close { id }) => {
-                    self.wire.writer.closed(id, "backend uninitialized").await?;
+                (Some(FromFrontend::Close { id }), Past::Nothing) => {
+                    writer.closed(id, "backend uninitialized").await?;
                 }
-                Some(FromFrontend::CancelDial { .. }) => {}
-                None => return Ok(Next::Over(self.wire)),
+                (Some(FromFrontend::Data { .. } | FromFrontend::CancelDial { .. }), _) => {}
+                (Some(FromFrontend::Close { .. }), Past::Dial) | (None, _) => {
+                    return Ok(Next::Over(self.wire));
+                }
             }
         }
     }
@@ -113,27 +127,33 @@ impl Dialing {
             protocol,
             address,
         } = self;
+        let mut hearing = Hearing::Packets;
         let dialled = {
             let mut dialled = std::pin::pin!(connect(dialer, &protocol, &address));
             loop {
                 tokio::select! {
                     dialled = &mut dialled => break dialled,
                     packet = wire.reader.next() => match packet? {
+                        None => return Ok(Next::Over(wire)),
+                        Some(_) if hearing == Hearing::TheEnd => {}
                         Some(FromFrontend::CancelDial { dial: which }) if which == dial => {
                             break Err(DialError::Cancelled);
                         }
+                        Some(FromFrontend::Close { .. }) => hearing = Hearing::TheEnd,
                         Some(_) => {}
-                        None => return Ok(Next::Over(wire)),
                     },
                 }
             }
         };
         match dialled {
             Ok(connection) => {
-                let open = Open::begin((wire, connection), dial).await?;
+                let open = Open::begin((wire, connection), dial, hearing).await?;
                 Ok(Next::Stage(Answered::Open(Box::new(open))))
             }
-            Err(DialError::Cancelled) => Ok(Next::Stage(Answered::Cancelled(AwaitDial { wire }))),
+            Err(DialError::Cancelled) => {
+                let past = Past::Dial;
+                Ok(Next::Stage(Answered::Cancelled(AwaitDial { wire, past })))
+            }
             Err(error) => {
                 let error = error.to_string();
                 let failed = ToFrontend::DialFailed { dial, error };

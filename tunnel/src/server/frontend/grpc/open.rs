@@ -19,13 +19,24 @@ const MISMATCH: &str = "mismatched connection IDs";
 pub(super) struct Open {
     wire: Wire,
     connection: Connection,
+    hearing: Hearing,
+}
+
+/// What is still looked at of what the frontend sends. As in the reference, `CLOSE_REQ` is the last packet that is,
+/// whichever connection it names and even while the dial waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// Every packet.
+    Packets,
+    /// The end of the stream alone.
+    TheEnd,
 }
 
 /// Why the frontend's side of an open connection ended.
 enum Upload {
     /// It asked for the close, or the agent takes nothing more.
     Done,
-    /// It named a connection that is not this stream's.
+    /// It sent bytes for another connection.
     Mismatch(ConnectId),
     /// It ended the stream.
     Gone,
@@ -47,6 +58,7 @@ impl Open {
     pub(super) async fn begin(
         (mut wire, connection): (Wire, Connection),
         dial: DialId,
+        hearing: Hearing,
     ) -> Result<Self, StreamError> {
         let id = connection.id();
         let told = tokio::select! {
@@ -54,13 +66,19 @@ impl Open {
             ending = connection.cut_off() => Ok(Some(ending)),
         };
         let metrics = wire.metrics.clone();
-        let opened = match told {
-            Ok(None) => return Ok(Self { wire, connection }),
+        let error = match told {
+            Ok(None) => {
+                return Ok(Self {
+                    wire,
+                    connection,
+                    hearing,
+                });
+            }
             Ok(Some(ending)) => wire.break_off(&ending),
             Err(error) => error,
         };
         metrics.dial_failed(DialFailureReason::SendRsp);
-        Err(opened)
+        Err(error)
     }
 
     /// Carries bytes until one side ends.
@@ -68,8 +86,9 @@ impl Open {
         let Self {
             mut wire,
             connection,
+            hearing,
         } = self;
-        let over = both_ways(&mut wire, &connection).await;
+        let over = both_ways(&mut wire, &connection, hearing).await;
         drop(connection);
         match over? {
             Over::Told => Ok(wire),
@@ -82,19 +101,23 @@ impl Open {
     }
 }
 
-async fn both_ways(wire: &mut Wire, connection: &Connection) -> Result<Over, StreamError> {
+async fn both_ways(
+    wire: &mut Wire,
+    connection: &Connection,
+    hearing: Hearing,
+) -> Result<Over, StreamError> {
     let Wire {
         reader,
         writer,
         metrics,
     } = wire;
     let mut down = std::pin::pin!(download(connection, writer));
-    let upload = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        upload = upload(connection, reader, metrics) => upload,
+        ended = upload(connection, (reader, hearing), metrics) => ended,
         stopped = &mut down => return Ok(stopped?.map_or(Over::Told, Over::Stopped)),
     };
-    let told = match upload {
+    let told = match ended {
         Ok(Upload::Gone) => return Ok(Over::Told),
         Ok(Upload::Done) => {
             connection.close();
@@ -116,25 +139,27 @@ async fn both_ways(wire: &mut Wire, connection: &Connection) -> Result<Over, Str
 
 async fn upload(
     connection: &Connection,
-    reader: &mut Reader,
+    (reader, mut hearing): (&mut Reader, Hearing),
     metrics: &Metrics,
 ) -> Result<Upload, StreamError> {
-    loop {
+    while hearing == Hearing::Packets {
         match reader.next().await? {
             Some(FromFrontend::Data { id, data }) if id == connection.id() => {
                 if send(connection, data, metrics).await.is_err() {
                     return Ok(Upload::Done);
                 }
             }
-            Some(FromFrontend::Close { id }) if id == connection.id() => return Ok(Upload::Done),
             Some(FromFrontend::Data { id, .. }) if id.is_none() => {}
-            Some(FromFrontend::Data { id, .. } | FromFrontend::Close { id }) => {
-                return Ok(Upload::Mismatch(id));
-            }
+            Some(FromFrontend::Data { id, .. }) => return Ok(Upload::Mismatch(id)),
+            Some(FromFrontend::Close { id }) if id == connection.id() => return Ok(Upload::Done),
+            // The reference hands it to the agent, where the id may be another frontend's; its answer gets lost.
+            Some(FromFrontend::Close { .. }) => hearing = Hearing::TheEnd,
             Some(FromFrontend::Dial { .. } | FromFrontend::CancelDial { .. }) => {}
             None => return Ok(Upload::Gone),
         }
     }
+    reader.discard().await?;
+    Ok(Upload::Gone)
 }
 
 /// Sends to the agent; a stream that must wait for it is counted, as the reference counts one whose channel is full.
