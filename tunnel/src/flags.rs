@@ -184,6 +184,7 @@ fn names(word: &str, flag: &str) -> bool {
 fn shown(command: &Command, matches: &clap::ArgMatches) -> Vec<(String, String)> {
     command
         .get_arguments()
+        .filter(|arg| arg.get_action().takes_values())
         .filter_map(|arg| {
             let name = arg.get_long()?;
             let raw = matches.try_get_raw(arg.get_id().as_str()).ok()?;

@@ -40,7 +40,7 @@ pub struct Klog {
     #[arg(long)]
     pub add_dir_header: bool,
     /// Accepted; no effect.
-    #[arg(long, default_value = "", value_name = "SEVERITY")]
+    #[arg(long, default_value = "0", value_name = "SEVERITY")]
     pub alsologtostderrthreshold: String,
     /// Accepted; no effect.
     #[arg(long, default_value = "true")]

@@ -6,6 +6,7 @@ mod agent_process;
 mod agent_servers;
 mod agent_streams;
 mod agent_support;
+mod flags_of_the_reference;
 mod fuzz;
 mod native_support;
 mod pair;
