@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => return refuse(&error.to_string()),
     };
-    for notice in &parsed.notices {
+    for notice in parsed.notices.iter().chain(&settings.warnings()) {
         tracing::warn!("{notice}");
     }
     for (name, value) in &parsed.values {

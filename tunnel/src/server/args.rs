@@ -127,7 +127,8 @@ pub struct AgentArgs {
     /// Time between pings to a native agent, and for it to answer one. Not in the reference.
     #[arg(long, default_value = "5s", value_parser = go_duration, value_name = "DURATION")]
     pub native_keepalive_time: Duration,
-    /// How long one agent may take to answer a dial; 0 leaves it to the 10 s that a dial may take in all.
+    /// How long one agent may take to answer a dial: at most the 10s in which every dial is answered, in all; 0
+    /// leaves it to those.
     #[arg(long, default_value = "0s", value_parser = go_duration, value_name = "DURATION")]
     pub backend_dial_timeout: Duration,
     /// Accepted; no effect: what waits is bounded in bytes.

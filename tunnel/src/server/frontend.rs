@@ -21,7 +21,7 @@ pub(crate) mod grpc;
 pub(crate) mod http_connect;
 
 /// Every dial is answered within this: the budget of a webhook, which kube-apiserver does not pass on.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// An agent dials for 5 s at most. Silent for longer, it is not asked any more while another one is there.
 const SILENCE: Duration = Duration::from_secs(6);
 

@@ -17,6 +17,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+mod warnings;
 
 use rules::Mistakes;
 use tokens::{ReviewLimits, Strangers, TokenRule};

@@ -130,6 +130,32 @@ fn defaults_are_the_references() {
 }
 
 #[test]
+fn dial_timeout_beyond_what_a_dial_may_take_is_told() {
+    let files = Files::new();
+    let warnings = |timeout: &str| {
+        let settings = read(&[
+            "--uds-name=/run/x.socket",
+            "--server-port=0",
+            &files.flag("cluster-cert", "tls.crt"),
+            &files.flag("cluster-key", "tls.key"),
+            timeout,
+        ]);
+        settings.expect("legal").warnings()
+    };
+    assert_eq!(
+        warnings("--backend-dial-timeout=30s"),
+        [
+            "--backend-dial-timeout=30s has the effect of 10s: every dial is answered within 10s in all; \
+             give at most 10s, or 0 to leave it to them"
+        ]
+    );
+    for timeout in ["0", "10s", "1s"] {
+        let timeout = format!("--backend-dial-timeout={timeout}");
+        assert!(warnings(&timeout).is_empty(), "{timeout}");
+    }
+}
+
+#[test]
 fn every_mistake_is_named_at_once() {
     let found = mistakes(&[
         "--mode=socks",
