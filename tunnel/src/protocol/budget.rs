@@ -5,7 +5,8 @@
 //! (issue text, tunnel.md 2.2):
 //!
 //! * above [`SOFT`] and nothing taken for [`SOFT_PATIENCE`]: stalled, closed alone;
-//! * at [`HARD`] and nothing taken for [`HARD_PATIENCE`]: stalled, closed alone;
+//! * at [`HARD`] and nothing taken for [`HARD_PATIENCE`], or [`SOFT_PATIENCE`] where that is set shorter: stalled,
+//!   closed alone;
 //! * one that moves is never closed: at [`HARD`] the shared stream waits for it, and is counted;
 //!   nobody waits for one that took nothing for [`HOLD`]: it is judged by its own patience while
 //!   the budget of the process takes what still comes for it;
@@ -23,6 +24,8 @@ mod tests;
 pub const SOFT: usize = 1024 * 1024;
 /// From here on the shared stream waits for a connection that moves.
 pub const HARD: usize = 8 * 1024 * 1024;
+/// The least that may stand for [`HARD`]: below it, who is watched would be full already.
+pub const LEAST_HARD: usize = 2 * SOFT;
 /// Nothing taken for this long above [`SOFT`] is a stall.
 pub const SOFT_PATIENCE: Duration = Duration::from_secs(2);
 /// Nothing taken for this long at [`HARD`] is a stall.

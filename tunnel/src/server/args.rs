@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::flags::{Flags, Klog, go_duration};
+use crate::protocol::budget::HARD;
 
 /// Accepts connections of kube-apiserver on one side, agents on the other, and relays between them.
 #[derive(Clone, Debug, Parser)]
@@ -257,11 +258,14 @@ pub struct KubernetesArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits (not in the reference)")]
 pub struct LimitArgs {
-    /// How long a connection with more than 1 MiB waiting may drain nothing before it is closed.
+    /// How long a connection with 1 MiB waiting or more may drain nothing before it is closed; with all that the server
+    /// has for waiting bytes used up, any that waits.
     #[arg(long, default_value = "2s", value_parser = go_duration, value_name = "DURATION")]
     pub stalled_connection_timeout: Duration,
-    /// Bytes that may wait for one frontend; at this many, 500 ms without progress close it.
-    #[arg(long, default_value_t = 8 << 20, value_name = "BYTES")]
+    /// Bytes waiting for one frontend that make it full: while it moves, its agent's stream waits for it; after 500ms
+    /// without progress, or --stalled-connection-timeout if that is shorter, it is closed alone. From 2097152 to the
+    /// 67108864 that may wait for all together. Native agents are held back by a window of 256 KiB each instead.
+    #[arg(long, default_value_t = HARD, value_name = "BYTES")]
     pub connection_buffer_bytes: usize,
     /// Connections of frontends at the same time; further ones are refused.
     #[arg(long, default_value_t = 20_000, value_name = "COUNT")]

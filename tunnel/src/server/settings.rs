@@ -158,9 +158,9 @@ pub struct Kubernetes {
 /// Budgets and deadlines.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// No progress for this long above 1 MiB closes a connection.
+    /// No progress for this long with 1 MiB waiting or more closes a connection.
     pub stall: Duration,
-    /// Bytes that may wait for one frontend.
+    /// Bytes waiting for one frontend that make it full.
     pub connection_buffer: usize,
     /// Frontend connections at once.
     pub connections: usize,

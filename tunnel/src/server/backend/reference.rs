@@ -23,7 +23,7 @@ use crate::server::metrics::Metrics;
 pub(crate) mod driver;
 
 /// Bytes that may wait on the whole server before streams wait, moving or not.
-const POOL: usize = 64 << 20;
+pub(crate) const POOL: usize = 64 << 20;
 /// An agent that has not taken a byte for this long while some wait is asked last.
 const CONGESTED: Duration = Duration::from_secs(5);
 

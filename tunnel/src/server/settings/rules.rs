@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::Mode;
 use crate::flags::string_slice;
+use crate::protocol::budget::{HARD, LEAST_HARD};
 use crate::protocol::native::mode::TunnelMode;
 use crate::server::args::{AgentArgs, Args, FrontendArgs, PeerArgs, TokenArgs};
+use crate::server::backend::reference::POOL;
 use crate::server::strategy::Strategy;
 
 /// Suites that Go's TLS takes by name and does not call insecure.
@@ -75,10 +77,11 @@ pub(super) fn check(args: &Args, mistakes: &mut Mistakes) {
             .add("if --enable-contention-profiling is set, --enable-profiling must also be set");
     }
     exists("kubeconfig", &args.kubernetes.kubeconfig, mistakes);
-    if args.limits.connection_buffer_bytes < 2 << 20 {
+    let buffer = args.limits.connection_buffer_bytes;
+    if !(LEAST_HARD..=POOL).contains(&buffer) {
         mistakes.add(format!(
-            "--connection-buffer-bytes={} is too small: at least 2097152",
-            args.limits.connection_buffer_bytes
+            "--connection-buffer-bytes={buffer} must be from {LEAST_HARD}, twice what waits unwatched, to {POOL}, what \
+             may wait for all connections together: {HARD} is the default"
         ));
     }
     if args.limits.stalled_connection_timeout.is_zero() {

@@ -156,6 +156,39 @@ fn dial_timeout_beyond_what_a_dial_may_take_is_told() {
 }
 
 #[test]
+fn bytes_that_may_wait_for_one_frontend_have_a_least_and_a_most() {
+    let files = Files::new();
+    let buffer = |bytes: usize| {
+        read(&[
+            "--uds-name=/run/x.socket",
+            "--server-port=0",
+            &files.flag("cluster-cert", "tls.crt"),
+            &files.flag("cluster-key", "tls.key"),
+            &format!("--connection-buffer-bytes={bytes}"),
+        ])
+    };
+    for bytes in [2_097_152, 8_388_608, 67_108_864] {
+        let settings = buffer(bytes).expect("legal");
+        assert_eq!(settings.limits.connection_buffer, bytes);
+    }
+    for bytes in [0, 2_097_151, 67_108_865] {
+        assert_eq!(
+            buffer(bytes).expect_err("must be refused").mistakes(),
+            [format!(
+                "--connection-buffer-bytes={bytes} must be from 2097152, twice what waits unwatched, to 67108864, \
+                 what may wait for all connections together: 8388608 is the default"
+            )]
+        );
+    }
+    let help = <Args as clap::CommandFactory>::command()
+        .render_long_help()
+        .to_string();
+    for number in ["2097152", "67108864", "8388608"] {
+        assert!(help.contains(number), "{number} is not in the help");
+    }
+}
+
+#[test]
 fn every_mistake_is_named_at_once() {
     let found = mistakes(&[
         "--mode=socks",
