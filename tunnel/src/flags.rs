@@ -7,6 +7,7 @@
 //! Nothing here knows a single flag of server or agent but the logging ones both share.
 
 mod klog;
+mod label;
 mod value;
 
 use std::any::TypeId;
@@ -19,6 +20,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, Parser};
 
 pub use klog::{Klog, LogFormat};
+pub use label::{LabelError, label, label_selector};
 pub use value::{format_duration, go_bool, go_duration, string_slice};
 
 /// A program's flags: a clap parser plus what clap cannot say.

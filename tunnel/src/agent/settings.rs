@@ -10,7 +10,7 @@ use super::args::{Args, LeaseArgs, ServerArgs};
 use super::plan::CountSource;
 use super::proxy::Proxy;
 use crate::admin::listen_address;
-use crate::flags::{format_duration, string_slice};
+use crate::flags::{format_duration, label_selector, string_slice};
 use crate::protocol::native::mode::TunnelMode;
 
 /// Faster pings than this make a Go server hang up (`too_many_pings`).
@@ -274,6 +274,13 @@ fn check_rest(args: &Args, mistakes: &mut Vec<String>) {
                 IDENTIFIERS.join(", ")
             ));
         }
+    }
+    if let Err(error) = label_selector(&leases.lease_label_selector) {
+        let selector = &leases.lease_label_selector;
+        mistakes.push(format!(
+            "--lease-label-selector={selector:?}: {error}; give key=value, key!=value, key in (a,b), \
+             key notin (a,b), key or !key, with commas between"
+        ));
     }
     if leases.count_server_leases && given(&leases.kubeconfig).is_some_and(|path| !path.exists()) {
         let path = leases.kubeconfig.display();

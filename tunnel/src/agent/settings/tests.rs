@@ -87,6 +87,7 @@ fn every_mistake_is_named_at_once() {
         "--server-count-source=guess",
         "--tunnel-mode=quic",
         "--native-keepalive-time=1ms",
+        "--lease-label-selector=k8s-app in konnectivity-server",
     ];
     let mistakes = Settings::new(&args(&line)).unwrap_err().join("\n");
     for words in [
@@ -102,6 +103,8 @@ fn every_mistake_is_named_at_once() {
         "--server-count-source=guess",
         "--tunnel-mode=quic: give auto, legacy or native",
         "--native-keepalive-time=1ms is too short: give at least 100ms",
+        "--lease-label-selector=\"k8s-app in konnectivity-server\": \"k8s-app in konnectivity-server\" is no label's name",
+        "give key=value, key!=value, key in (a,b), key notin (a,b), key or !key, with commas between",
     ] {
         assert!(mistakes.contains(words), "{words:?} is not in:\n{mistakes}");
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Mode;
-use crate::flags::string_slice;
+use crate::flags::{label, string_slice};
 use crate::protocol::budget::{HARD, LEAST_HARD};
 use crate::protocol::native::mode::TunnelMode;
 use crate::server::args::{AgentArgs, Args, FrontendArgs, PeerArgs, TokenArgs};
@@ -270,15 +270,10 @@ pub(super) fn strategies(text: &str, mistakes: &mut Mistakes) -> Vec<Strategy> {
 }
 
 pub(super) fn labels(text: &str, mistakes: &mut Mistakes) -> Vec<(String, String)> {
-    let pairs: Option<Vec<_>> = text
-        .split(',')
-        .map(|pair| pair.split_once('='))
-        .map(|pair| pair.filter(|(key, _)| !key.is_empty()))
-        .map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned())))
-        .collect();
-    pairs.unwrap_or_else(|| {
+    let pairs: Result<Vec<_>, _> = text.split(',').map(label).collect();
+    pairs.unwrap_or_else(|error| {
         mistakes.add(format!(
-            "--lease-label={text:?} is not key=value[,key=value]"
+            "--lease-label={text:?} is not key=value[,key=value]: {error}"
         ));
         Vec::new()
     })
