@@ -11,6 +11,7 @@ mod label;
 mod value;
 
 use std::any::TypeId;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ pub use value::{format_duration, go_bool, go_duration, string_slice};
 pub trait Flags: Parser {
     /// Flags that still work but should not be used, each with the advice to print.
     const DEPRECATED: &'static [(&'static str, &'static str)] = &[];
+    /// Second environment variables of flags, for when the first one has no value.
+    const SECOND_VARIABLES: &'static [(&'static str, &'static str)] = &[];
 }
 
 /// A command line that parsed.
@@ -105,6 +108,7 @@ fn command<A: Flags>() -> Command {
     A::command()
         .args_override_self(true)
         .disable_version_flag(true)
+        .mut_args(from_environment::<A>)
         .mut_args(|arg| {
             let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
             match arg.get_action() {
@@ -113,6 +117,18 @@ fn command<A: Flags>() -> Command {
                 _ => arg.allow_hyphen_values(true),
             }
         })
+}
+
+/// Takes the variable that Go would: the first one that has a value.
+fn from_environment<A: Flags>(arg: Arg) -> Arg {
+    let has_value = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let mut second = A::SECOND_VARIABLES.iter();
+    match second.find(|(flag, _)| arg.get_long() == Some(*flag)) {
+        Some((_, name)) if has_value(name.as_ref()) && !arg.get_env().is_some_and(has_value) => {
+            arg.env(*name)
+        }
+        _ => arg,
+    }
 }
 
 /// `--x`, `--x=true` and `--x=false`, and never `--x true`.

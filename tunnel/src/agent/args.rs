@@ -41,6 +41,8 @@ pub struct Args {
 impl Flags for Args {
     const DEPRECATED: &'static [(&'static str, &'static str)] =
         &[("lease-label", "use --lease-label-selector instead")];
+    const SECOND_VARIABLES: &'static [(&'static str, &'static str)] =
+        &[("https-proxy", "https_proxy"), ("no-proxy", "no_proxy")];
 }
 
 /// Where the servers are and how they are trusted.
@@ -74,7 +76,8 @@ pub struct ServerArgs {
     /// Time between pings to an idle server; at least 30 s are kept.
     #[arg(long, default_value = "1h0m0s", value_parser = go_duration, value_name = "DURATION")]
     pub keepalive_time: Duration,
-    /// HTTP proxy on the way to the servers: http://HOST:PORT.
+    /// HTTP proxy on the way to the servers: http://HOST:PORT; else the variable
+    /// `https_proxy`.
     #[arg(
         long,
         env = "HTTPS_PROXY",
@@ -83,7 +86,8 @@ pub struct ServerArgs {
         value_name = "URL"
     )]
     pub https_proxy: String,
-    /// Servers that are reached without the proxy: addresses, networks, domains.
+    /// Servers that are reached without the proxy: addresses, networks, domains; else the
+    /// variable `no_proxy`.
     #[arg(long, env = "NO_PROXY", default_value = "", value_name = "LIST")]
     pub no_proxy: String,
     /// Token shown to the servers; read again at each connect.

@@ -1,5 +1,5 @@
 //! The way to the servers through an HTTP proxy, when `HTTPS_PROXY` names one and `NO_PROXY` does
-//! not exempt the server. In: a socket to the proxy. Out: the same socket, now to the server.
+//! not exempt the server; both may be written small. In: a socket to the proxy. Out: the same socket, now to the server.
 
 use std::io;
 use std::net::IpAddr;

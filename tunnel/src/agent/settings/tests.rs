@@ -111,6 +111,21 @@ fn every_mistake_is_named_at_once() {
 }
 
 #[test]
+fn proxy_and_exemptions_are_read_in_small_letters_too() {
+    use clap::CommandFactory as _;
+
+    let command = Args::command();
+    for (flag, small) in <Args as flags::Flags>::SECOND_VARIABLES {
+        let mut arguments = command.get_arguments();
+        let argument = arguments.find(|argument| argument.get_long() == Some(*flag));
+        let large = argument.and_then(clap::Arg::get_env).unwrap();
+        assert_eq!(large.to_ascii_lowercase(), *small);
+    }
+    let flags = <Args as flags::Flags>::SECOND_VARIABLES.iter();
+    assert!(flags.map(|(flag, _)| *flag).eq(["https-proxy", "no-proxy"]));
+}
+
+#[test]
 fn pings_keep_the_distance_a_go_server_demands() {
     let ca = tempfile::NamedTempFile::new().unwrap();
     let ca = format!("--ca-cert={}", ca.path().display());
