@@ -175,22 +175,6 @@ async fn frozen_agent_is_noticed_and_its_dial_moves_to_another() {
 }
 
 #[tokio::test]
-async fn agent_that_answers_pings_stays() {
-    let house = House::open("http-connect", &["--native-keepalive-time=1s"]).await;
-    let mut agent = NativeAgent::enter(&house, "a").await;
-    let mut client = house.connect("x:1").await;
-    let mut opened = agent.opens().await;
-    expect_bytes(&mut client, ESTABLISHED).await;
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(4) {
-        let tick = Bytes::from_static(b"tick");
-        opened.sending.send_data(tick, false).expect("it lives");
-        expect_bytes(&mut client, "tick").await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-#[tokio::test]
 async fn draining_agent_gets_no_dial_while_another_is_there() {
     let house = House::open("http-connect", &[]).await;
     let mut leaving = NativeAgent::enter(&house, "a").await;

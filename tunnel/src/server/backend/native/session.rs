@@ -27,6 +27,9 @@ use crate::server::backend::{Backend, Wire};
 use crate::server::metrics::{PacketKind, Segment};
 use crate::trips::Trips;
 
+#[cfg(test)]
+mod tests;
+
 /// HTTP/2 and the agent's answer to the hello must be there within this.
 const START: Duration = Duration::from_secs(10);
 /// An agent that is refused has this long to read why.
