@@ -198,7 +198,7 @@ fn names(word: &str, flag: &str) -> bool {
     })
 }
 
-/// Option values as the log shows them.
+/// Option values as the log shows them; what help hides may hold a password.
 fn shown(command: &Command, matches: &clap::ArgMatches) -> Vec<(String, String)> {
     command
         .get_arguments()
@@ -211,7 +211,14 @@ fn shown(command: &Command, matches: &clap::ArgMatches) -> Vec<(String, String)>
                 .flatten()
                 .map(|v| v.to_string_lossy())
                 .collect();
-            Some((name.to_owned(), words.join(",")))
+            let is_secret =
+                arg.is_hide_env_values_set() && words.iter().any(|word| !word.is_empty());
+            let value = if is_secret {
+                "(hidden)".to_owned()
+            } else {
+                words.join(",")
+            };
+            Some((name.to_owned(), value))
         })
         .collect()
 }

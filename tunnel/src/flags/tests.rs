@@ -24,6 +24,12 @@ struct Sample {
     port: i32,
     #[arg(long, alias = "lease-label", default_value = "a=b")]
     lease_label_selector: String,
+    #[arg(long, env = "SAMPLE_PROXY", hide_env_values = true, default_value = "")]
+    proxy: String,
+    #[arg(long, env = "SAMPLE_UNSET", default_value = "")]
+    search: String,
+    #[arg(long, env = "PATH", default_value = "")]
+    again: String,
     #[arg(long, default_value = "")]
     kubeconfig: PathBuf,
     #[command(flatten)]
@@ -33,6 +39,8 @@ struct Sample {
 impl Flags for Sample {
     const DEPRECATED: &'static [(&'static str, &'static str)] =
         &[("lease-label", "use --lease-label-selector instead")];
+    const SECOND_VARIABLES: &'static [(&'static str, &'static str)] =
+        &[("search", "PATH"), ("again", "HOME")];
 }
 
 fn read(words: &[&str]) -> Result<Parsed<Sample>, Stop> {
@@ -155,6 +163,26 @@ fn values_show_defaults_and_what_was_given() {
             .values
             .contains(&("keepalive-time".to_owned(), "1h0m0s".to_owned()))
     );
+}
+
+#[test]
+fn the_first_variable_that_has_a_value_counts_unless_the_flag_is_given() {
+    let path = std::env::var_os("PATH").expect("every process has one");
+    assert_eq!(*args(&[]).search, *path, "the second one");
+    assert_eq!(*args(&[]).again, *path, "the first one");
+    assert_eq!(args(&["--search=x"]).search, "x");
+}
+
+#[test]
+fn values_that_may_hold_a_password_are_not_shown() {
+    let shown = |words: &[&str]| {
+        let parsed = read(words).unwrap();
+        let proxy = parsed.values.into_iter().find(|(name, _)| name == "proxy");
+        (parsed.args.proxy, proxy.unwrap().1)
+    };
+    let url = "http://me:pass@proxy:3128".to_owned();
+    assert_eq!(shown(&["--proxy", &url]), (url, "(hidden)".to_owned()));
+    assert_eq!(shown(&[]), (String::new(), String::new()));
 }
 
 #[test]
