@@ -53,10 +53,13 @@ crds: ## write crds/ from operator/src/api (the chart links to it)
 bench: setup ## measure the tunnel beside plain relays and the reference, for 20 minutes; BENCH=quick for 3
 	cargo build -q --release -p tunnel -p e2e --bins && $${CARGO_TARGET_DIR:-target}/release/bench $(BENCH:%=--%)
 
+soak: setup ## churn through the tunnel for 10 minutes, after which it must hold what it held before; SOAK=quick for 20 s
+	cargo build -q --release -p tunnel -p e2e --bins && $${CARGO_TARGET_DIR:-target}/release/bench soak $(SOAK:%=--%)
+
 fuzz: ## fuzz the tunnel's parsers for a minute each (needs nightly and cargo-fuzz)
 	cd tunnel/fuzz && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 clean: demo-down ## remove what was built here; the cache of built programs stays
 	cargo clean
 
-.PHONY: help setup tools demo demo-down lab-up lab-down check programs interop e2e test images crds bench fuzz clean
+.PHONY: help setup tools demo demo-down lab-up lab-down check programs interop e2e test images crds bench soak fuzz clean

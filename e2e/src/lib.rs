@@ -9,7 +9,8 @@
 //! `programs` builds the real programs from pinned Go modules, `image` makes container images of them without a
 //! container engine, `machine` gives each node namespaces of its own, `management` and `worker` make nodes of machines,
 //! and [`lab::Lab`] is all of that. The `lab` program is its command line; `make help` names the ways to call it.
-//! [`mod@bench`] needs no lab: it measures the tunnel on loopback, and the `bench` program is its command line.
+//! [`mod@bench`] and [`soak`] need no lab: they measure the tunnel on loopback, and see that it keeps nothing; the `bench`
+//! program is their command line.
 
 pub mod bench;
 pub mod cgroup;
@@ -35,6 +36,7 @@ pub mod report;
 pub mod residue;
 pub mod scenario;
 pub mod setup;
+pub mod soak;
 pub mod wait;
 pub mod warren;
 pub mod worker;

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{
-    Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
+    Pid, Resource, Rlimit, Signal, getppid, getrlimit, kill_process,
+    set_parent_process_death_signal, setrlimit,
 };
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -102,6 +104,27 @@ impl Child {
         }
     }
 
+    /// Sends it a signal. Until we have waited for it, its number is nobody else's.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let sent = pid.map_or(Err(Errno::SRCH), |pid| kill_process(pid, signal));
+        sent.map_err(|errno| Error::file("signal the process of", &self.log)(errno.into()))
+    }
+
+    /// Waits until it has ended by itself; a status other than success is an error.
+    pub async fn leaves_within(mut self, limit: Duration) -> Result<()> {
+        let waited = timeout(limit, self.process.wait()).await;
+        let waited = waited.map_err(|_elapsed| Error::Late {
+            what: format!("{} ends", self.name),
+            limit,
+            last: self.last_words(),
+        })?;
+        match waited.map_err(Error::file("wait for the process of", &self.log))? {
+            status if status.success() => Ok(()),
+            status => Err(self.ended(&status.to_string())),
+        }
+    }
+
     /// Ends it and waits until it is gone.
     pub async fn end(mut self) -> Result<()> {
         let killed = self.process.kill().await;
@@ -145,7 +168,7 @@ pub fn become_program(parent: u32, argv: &[OsString]) -> Error {
 fn prepare(parent: u32) -> std::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have ended before the kernel knew what to do then.
-    let now = getppid().map_or(0, rustix::process::Pid::as_raw_pid);
+    let now = getppid().map_or(0, Pid::as_raw_pid);
     if u32::try_from(now).ok() != Some(parent) {
         return Err(std::io::Error::other("the parent has ended"));
     }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
@@ -47,6 +48,19 @@ pub struct Pair {
     server: Child,
     agent: Child,
     line: Option<Child>,
+    /// What more agents are started from; relays have none.
+    tunnel: Option<Tunnel>,
+}
+
+/// What a tunnel has besides its processes.
+#[derive(Debug)]
+struct Tunnel {
+    /// What agents are called, and how many there have been.
+    name: String,
+    agents: u32,
+    /// An agent's command line, but for the ports of its own.
+    argv: Vec<OsString>,
+    health: [u16; 2],
 }
 
 impl Pair {
@@ -78,6 +92,23 @@ impl Pair {
         &self.socket
     }
 
+    /// The ports on which server and agent show their metrics; none of relays.
+    pub fn health(&self) -> Option<[u16; 2]> {
+        self.tunnel.as_ref().map(|tunnel| tunnel.health)
+    }
+
+    /// Sends the agent a signal and starts another one in its place. Gives back the one that was there, which may take
+    /// its time to end.
+    pub async fn replace_agent(&mut self, rig: &Rig, signal: Signal) -> Result<Child> {
+        let tunnel = self.tunnel.as_mut().ok_or_else(|| Error::Missing {
+            what: "an agent to replace".into(),
+            remedy: "relays have none: start a tunnel".into(),
+        })?;
+        self.agent.signal(signal)?;
+        let agent = tunnel.start_agent(rig).await?;
+        Ok(std::mem::replace(&mut self.agent, agent))
+    }
+
     /// Ends both halves and the line.
     pub async fn end(self) -> Result<()> {
         self.agent.end().await?;
@@ -94,7 +125,8 @@ impl Pair {
         self.agent.alive()
     }
 
-    async fn ready(&mut self, rig: &Rig) -> Result<()> {
+    /// Waits until an echo passes.
+    pub async fn ready(&mut self, rig: &Rig) -> Result<()> {
         let way = Way::new(&self.socket, &rig.quick.echo);
         let deadline = Instant::now() + READY;
         loop {
@@ -133,6 +165,7 @@ async fn relays(rig: &Rig, contestant: Contestant, socket: PathBuf, setup: Setup
         server: entry,
         agent: exit,
         line,
+        tunnel: None,
     })
 }
 
@@ -143,7 +176,8 @@ async fn tunnel(
     (socket, setup): (PathBuf, Setup),
 ) -> Result<Pair> {
     let name = contestant.slug();
-    let [agents, admin, health, agent_admin, agent_health] = free_ports().await?;
+    let first = 20_000 + u16::try_from(std::process::id() % 20_000).unwrap_or(0);
+    let [agents, admin, health] = free_ports(first).await?;
     let (cert, key) = certificates::leaf(rig.folder(), SERVER);
     let ca = certificates::ca(rig.folder());
     let mut argv = vec![
@@ -172,7 +206,30 @@ async fn tunnel(
     listens(&mut server, agents).await?;
     let address = format!("127.0.0.1:{agents}");
     let (line, address) = slow_line(rig, address, setup.round_trip).await?;
+    let mut tunnel = Tunnel {
+        name: format!("{name}-agent"),
+        agents: 0,
+        argv: agent_argv(rig, contestant, programs, &address),
+        health: [health, health],
+    };
+    Ok(Pair {
+        socket,
+        server,
+        agent: tunnel.start_agent(rig).await?,
+        line,
+        tunnel: Some(tunnel),
+    })
+}
+
+/// An agent's command line towards a server, but for its own ports.
+fn agent_argv(
+    rig: &Rig,
+    contestant: Contestant,
+    programs: &Programs,
+    address: &str,
+) -> Vec<OsString> {
     let port = address.rsplit(':').next().unwrap_or_default();
+    let ca = certificates::ca(rig.folder());
     let (cert, key) = certificates::leaf(rig.folder(), AGENT);
     let mut argv = vec![
         programs.agent.clone().into(),
@@ -183,19 +240,34 @@ async fn tunnel(
     argv.extend(words([
         "--proxy-server-host=127.0.0.1".to_owned(),
         format!("--proxy-server-port={port}"),
-        format!("--admin-server-port={agent_admin}"),
-        format!("--health-server-port={agent_health}"),
         "--health-server-host=127.0.0.1".into(),
         "--agent-id=bench".into(),
     ]));
     argv.extend(rig.mode(contestant).map(OsString::from));
-    let agent = Child::start(&format!("{name}-agent"), argv, rig.logs())?;
-    Ok(Pair {
-        socket,
-        server,
-        agent,
-        line,
-    })
+    argv
+}
+
+impl Tunnel {
+    /// Starts one more agent, with ports and a log of its own, as one that was there may still be leaving.
+    async fn start_agent(&mut self, rig: &Rig) -> Result<Child> {
+        // Behind those that were given out: what was started last may not listen yet.
+        let [_, after] = self.health;
+        let [admin, health] = free_ports(after.saturating_add(1)).await?;
+        let mut argv = self.argv.clone();
+        argv.extend(words([
+            format!("--admin-server-port={admin}"),
+            format!("--health-server-port={health}"),
+        ]));
+        let name = match self.agents {
+            0 => self.name.clone(),
+            before => format!("{}-{}", self.name, before + 1),
+        };
+        let agent = Child::start(&name, argv, rig.logs())?;
+        self.agents += 1;
+        let [server, _] = self.health;
+        self.health = [server, health];
+        Ok(agent)
+    }
 }
 
 /// A slow line to an address, unless it would add nothing; and the address to use.
@@ -232,9 +304,9 @@ async fn listens(server: &mut Child, port: u16) -> Result<()> {
 }
 
 /// Ports that the reference accepts: neither reserved nor, by its rule, above 49151.
-async fn free_ports() -> Result<[u16; 5]> {
-    let mut ports = [0; 5];
-    let mut next = 20_000 + u16::try_from(std::process::id() % 20_000).unwrap_or(0);
+async fn free_ports<const COUNT: usize>(first: u16) -> Result<[u16; COUNT]> {
+    let mut ports = [0; COUNT];
+    let mut next = first;
     for port in &mut ports {
         while TcpListener::bind(("127.0.0.1", next)).await.is_err() {
             next = next

@@ -26,6 +26,17 @@ pub struct Programs {
     pub agent: PathBuf,
 }
 
+impl Programs {
+    /// Ours; those beside this program, where no others are named.
+    pub fn ours(server: Option<PathBuf>, agent: Option<PathBuf>) -> Result<Self> {
+        let own = std::env::current_exe().map_err(Error::file("find", "this program"))?;
+        Ok(Self {
+            server: server.unwrap_or_else(|| own.with_file_name("konnectivity-server")),
+            agent: agent.unwrap_or_else(|| own.with_file_name("konnectivity-agent")),
+        })
+    }
+}
+
 /// What is measured, and with what.
 #[derive(Debug)]
 pub struct Subjects {

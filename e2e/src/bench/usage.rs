@@ -1,4 +1,4 @@
-//! What processes use: CPU time and memory, as the kernel counts them below `/proc`.
+//! What processes use: CPU time, memory, descriptors and threads, as the kernel counts them below `/proc`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,6 +39,21 @@ pub fn memory(process: u32) -> Result<Memory> {
     let file = PathBuf::from(format!("/proc/{process}/status"));
     let text = crate::place::read(&file)?;
     parse_status(&text).ok_or_else(|| unexpected(&file, &text))
+}
+
+/// Files, sockets and whatever else a process has open.
+pub fn descriptors(process: u32) -> Result<u64> {
+    entries(&PathBuf::from(format!("/proc/{process}/fd")))
+}
+
+/// Threads of a process.
+pub fn threads(process: u32) -> Result<u64> {
+    entries(&PathBuf::from(format!("/proc/{process}/task")))
+}
+
+fn entries(folder: &Path) -> Result<u64> {
+    let entries = std::fs::read_dir(folder).map_err(Error::file("read", folder))?;
+    Ok(entries.count() as u64)
 }
 
 fn unexpected(file: &Path, text: &str) -> Error {

@@ -1,4 +1,4 @@
-//! The command line of `make bench`: the run itself, and the processes it starts.
+//! The command line of `make bench` and `make soak`: the runs themselves, and the processes they start.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use e2e::bench::step::Step;
 use e2e::bench::{Options, run};
 use e2e::error::{Error, Result};
 use e2e::place::Place;
+use e2e::soak;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Relays copy as our programs do, with the same allocator.
@@ -54,10 +55,11 @@ struct Args {
     part: Option<Part>,
 }
 
-/// The processes of a run; it starts them by itself.
+/// Another run, and the processes of a run, which it starts by itself.
 #[derive(Debug, Subcommand)]
-#[command(hide = true)]
 enum Part {
+    /// Lets clients come and go, well and badly, and sees that the tunnel keeps nothing of them.
+    Soak(soak::Args),
     #[command(hide = true)]
     Become {
         parent: u32,
@@ -110,6 +112,7 @@ async fn main() -> ExitCode {
 async fn serve(part: Part) -> Result<()> {
     match part {
         Part::Become { parent, argv } => Err(become_program(parent, &argv)),
+        Part::Soak(args) => until_signal(soak::run(args)).await,
         Part::Sink => sink::run().await,
         Part::Entry(args) => relay::entry(args).await,
         Part::Exit(args) => relay::exit(args).await,
@@ -125,12 +128,7 @@ async fn serve(part: Part) -> Result<()> {
 
 /// Runs to the end or to a signal; either way the processes and the folder of the run go with it.
 async fn measure(args: Args) -> Result<()> {
-    let own = std::env::current_exe().map_err(Error::file("find", "this program"))?;
-    let beside = |name: &str| own.with_file_name(name);
-    let ours = Programs {
-        server: args.server.unwrap_or_else(|| beside("konnectivity-server")),
-        agent: args.agent.unwrap_or_else(|| beside("konnectivity-agent")),
-    };
+    let ours = Programs::ours(args.server, args.agent)?;
     let reference = args.reference_server.zip(args.reference_agent);
     let reference = reference.map(|(server, agent)| Programs { server, agent });
     let go_client = match &reference {
@@ -152,6 +150,11 @@ async fn measure(args: Args) -> Result<()> {
         output: args.output,
         steps: args.steps,
     };
+    until_signal(run(options)).await
+}
+
+/// Runs to the end or to a signal.
+async fn until_signal(work: impl Future<Output = Result<()>>) -> Result<()> {
     let listen = |kind| signal(kind).map_err(Error::file("listen for", "signals"));
     let (mut interrupt, mut terminate) = (
         listen(SignalKind::interrupt())?,
@@ -162,7 +165,7 @@ async fn measure(args: Args) -> Result<()> {
         remedy: "a signal came first; start it again".into(),
     };
     tokio::select! {
-        ended = run(options) => ended,
+        ended = work => ended,
         _ = interrupt.recv() => Err(interrupted()),
         _ = terminate.recv() => Err(interrupted()),
     }
