@@ -134,6 +134,8 @@ impl Plan {
     ) {
         if self.leaving.get(server) == Some(&key) {
             self.leaving.remove(server);
+            // Its successor may be there now.
+            self.look_soon(now);
         }
         if self.held.get(server) != Some(&key) {
             return;

@@ -41,7 +41,7 @@ use plan::{Plan, Verdict};
 
 /// How often names are resolved again.
 const RESOLVE: Duration = Duration::from_secs(5);
-/// A name must be resolved within this.
+/// Names must be resolved within this, before they are resolved again.
 const RESOLVED: Duration = Duration::from_secs(4);
 /// A sibling that is silently gone is noticed within 10 s, by both ends.
 pub(crate) const PINGS: Pings = Pings {
@@ -102,6 +102,7 @@ struct Finder {
 
 /// What the tasks report.
 enum Event {
+    Resolved(Option<BTreeSet<SocketAddr>>),
     Tried(SocketAddr, Result<Box<Opened>, LinkError>),
     Ended(SocketAddr, String, Result<(), LinkError>),
 }
@@ -175,9 +176,8 @@ impl Finder {
             let next = plan.next();
             tokio::select! {
                 _ = resolve.tick() => {
-                    if let Some(addresses) = addresses(&self.names).await {
-                        plan.listed(&addresses, Instant::now());
-                    }
+                    let names = self.names.clone();
+                    tasks.spawn(async move { Event::Resolved(addresses(&names).await) });
                 }
                 Some(address) = self.hints.recv() => plan.hinted(address, Instant::now()),
                 Some(event) = tasks.join_next() => match event {
@@ -192,6 +192,8 @@ impl Finder {
     fn heard(&self, event: Event, plan: &mut Plan, tasks: &mut JoinSet<Event>) {
         let now = Instant::now();
         match event {
+            Event::Resolved(Some(addresses)) => plan.listed(&addresses, now),
+            Event::Resolved(None) => {}
             Event::Tried(address, Ok(opened)) => {
                 let id = opened.server_id.clone();
                 if plan.opened(address, &id) == Verdict::Close {
@@ -227,19 +229,20 @@ impl Finder {
 
 /// All that the names stand for; `None` when one of them cannot be resolved, which says nothing about the others.
 async fn addresses(names: &[String]) -> Option<BTreeSet<SocketAddr>> {
-    let mut all = BTreeSet::new();
-    for name in names {
-        match timeout(RESOLVED, lookup_host(name)).await {
-            Ok(Ok(addresses)) => all.extend(addresses),
-            Ok(Err(error)) => {
-                tracing::debug!(name, %error, "--peer-dns cannot be resolved");
-                return None;
-            }
-            Err(_elapsed) => {
-                tracing::debug!(name, "--peer-dns is not resolved within {RESOLVED:?}");
-                return None;
-            }
+    let resolved = timeout(RESOLVED, async {
+        let mut all = BTreeSet::new();
+        for name in names {
+            let addresses = lookup_host(name).await;
+            all.extend(addresses.map_err(|error| format!("{name}: {error}"))?);
+        }
+        Ok(all)
+    });
+    let late = |_elapsed| Err(format!("no answer within {RESOLVED:?}"));
+    match resolved.await.unwrap_or_else(late) {
+        Ok(all) => Some(all),
+        Err(error) => {
+            tracing::info!(error, "--peer-dns cannot be resolved");
+            None
         }
     }
-    Some(all)
 }

@@ -149,6 +149,24 @@ fn a_leaving_server_is_replaced_before_it_goes() {
     assert_eq!(plan.held(), 1, "an old stream takes nobody off the list");
 }
 
+#[test]
+fn end_of_a_leaving_server_lets_its_successor_be_found_soon() {
+    let (mut plan, now) = resting();
+    let key = keep(&mut plan, "a", 1, now);
+    plan.leaving(key, now, 0.0);
+    let mut at = now;
+    for _ in 0..20 {
+        at = plan.next_try().expect("a successor is missing");
+        plan.opened("a", 1, at, 0.0);
+    }
+    assert!(
+        plan.next_try().is_some_and(|next| next > at + SECOND),
+        "it waits longer and longer"
+    );
+    plan.ended("a", key, 60 * SECOND, (at, 0.0));
+    assert!(plan.next_try().is_some_and(|next| next <= at + SECOND));
+}
+
 proptest! {
     #[test]
     fn any_order_of_events_leaves_one_stream_per_server(
