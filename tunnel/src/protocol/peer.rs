@@ -18,7 +18,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use prost::Message as _;
 
-use super::delimited::{self, Delimited, MessageError};
+use super::delimited::{self, Delimited, MAX_MESSAGE, MessageError};
 use super::metadata::{self, Identifiers};
 
 /// The application protocol of TLS between servers.
@@ -31,8 +31,10 @@ pub const PATH: &str = "/knp/v1/agents";
 pub const PORT: HeaderName = HeaderName::from_static("knp-peer-port");
 
 const URI: &str = "https://konnectivity-server-peer/knp/v1/agents";
-/// Agents in one message: what a message can hold even when every name is as long as a header allows.
-const PAGE: usize = 3;
+/// Messages are filled to this, in bytes: an agent's names come from headers of 16 KiB and fit behind it.
+const FULL: usize = MAX_MESSAGE / 8;
+/// Keys that leave room for agents in the same message.
+const KEYS: usize = 512;
 
 /// A head that is no hello between servers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +149,8 @@ pub struct RemoteAgent {
     pub agent: String,
     /// What it can reach.
     pub identifiers: Identifiers,
+    /// Whether it is leaving.
+    pub is_draining: bool,
 }
 
 impl Word {
@@ -155,17 +159,30 @@ impl Word {
     /// # Errors
     /// [`MessageError::TooLong`]: one agent calls itself by too many names.
     pub fn encode(self) -> Result<Vec<Bytes>, MessageError> {
-        let is_draining = self.is_draining;
-        let mut came = self.came.into_iter().map(Agent::from).peekable();
-        let mut left = self.left;
         let mut messages = Vec::new();
-        while messages.is_empty() || came.peek().is_some() || !left.is_empty() {
-            let rest = left.split_off(left.len().min(PAGE * 1024));
-            messages.push(delimited::encode(&Wire {
-                came: came.by_ref().take(PAGE).collect(),
-                left: std::mem::replace(&mut left, rest),
-                is_draining,
-            })?);
+        let mut wire = Wire {
+            is_draining: self.is_draining,
+            ..Wire::default()
+        };
+        let empty = wire.clone();
+        for keys in self.left.chunks(KEYS) {
+            wire.left = keys.to_vec();
+            messages.push(delimited::encode(&std::mem::replace(
+                &mut wire,
+                empty.clone(),
+            ))?);
+        }
+        for agent in self.came.into_iter().map(Agent::from) {
+            wire.came.push(agent);
+            if wire.encoded_len() > FULL {
+                messages.push(delimited::encode(&std::mem::replace(
+                    &mut wire,
+                    empty.clone(),
+                ))?);
+            }
+        }
+        if wire != empty || messages.is_empty() {
+            messages.push(delimited::encode(&wire)?);
         }
         Ok(messages)
     }
@@ -220,6 +237,8 @@ struct Agent {
     cidr: Vec<String>,
     #[prost(bool, tag = "7")]
     default_route: bool,
+    #[prost(bool, tag = "8")]
+    is_draining: bool,
 }
 
 impl From<Wire> for Word {
@@ -249,6 +268,7 @@ impl From<RemoteAgent> for Agent {
             host,
             cidr,
             default_route,
+            is_draining: it.is_draining,
         }
     }
 }
@@ -265,6 +285,7 @@ impl From<Agent> for RemoteAgent {
                 cidr: it.cidr,
                 default_route: it.default_route,
             },
+            is_draining: it.is_draining,
         }
     }
 }
@@ -283,6 +304,7 @@ mod tests {
                 host: vec![host.to_owned()],
                 ..Identifiers::default()
             },
+            is_draining: key % 2 == 1,
         }
     }
 
@@ -327,7 +349,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_agent_arrives_in_order_and_no_message_is_too_long(
-            hosts in proptest::collection::vec("[a-z]{1,300}", 0..40),
+            hosts in proptest::collection::vec("[a-z]{1,300}|[é]{20000}", 0..40),
             left in proptest::collection::vec(any::<u64>(), 0..5000),
         ) {
             let came: Vec<_> = (0..).zip(&hosts).map(|(key, host)| agent(key, host)).collect();

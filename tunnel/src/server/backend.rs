@@ -2,17 +2,17 @@
 //! [`Backend`] is the handle frontends hold and strategies choose; `reference` and `native` are the two wires. What a
 //! frontend gets is a [`Connection`], with one meaning for both: bytes in, bytes out, an [`Ending`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
-use super::strategy::{Candidate, Distance, Standing};
+use super::strategy::{Candidate, Distance, Names, Standing};
 use crate::protocol::destination::Destination;
 use crate::protocol::metadata::Identifiers;
 use crate::register::connection::Peer;
@@ -74,7 +74,12 @@ pub(crate) struct Backend {
     agent: String,
     peer: Arc<Peer>,
     identifiers: Identifiers,
-    draining: AtomicBool,
+    names: Names,
+    distance: Distance,
+    /// Since when.
+    draining: OnceLock<Instant>,
+    /// Who is told when it begins to drain.
+    changed: OnceLock<watch::Sender<()>>,
     trust: Mutex<Trust>,
     metrics: Metrics,
     wire: Wire,
@@ -100,13 +105,25 @@ impl Wire {
 
 impl Backend {
     /// An agent by its name and what it can reach.
-    fn new((agent, identifiers): (String, Identifiers), wire: Wire, metrics: Metrics) -> Arc<Self> {
+    fn new(who: (String, Identifiers), wire: Wire, metrics: Metrics) -> Arc<Self> {
+        Self::at(Distance::Here, who, wire, metrics)
+    }
+
+    fn at(
+        distance: Distance,
+        (agent, identifiers): (String, Identifiers),
+        wire: Wire,
+        metrics: Metrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: BackendId::next(),
             peer: Arc::new(Peer::new(&agent, wire.name())),
             agent,
+            names: Names::from(&identifiers),
             identifiers,
-            draining: AtomicBool::new(false),
+            distance,
+            draining: OnceLock::new(),
+            changed: OnceLock::new(),
             trust: Mutex::default(),
             metrics,
             wire,
@@ -115,9 +132,9 @@ impl Backend {
 
     /// A sibling of this name, whose HTTP/2 takes dials as a native agent's does; it tells of its agents elsewhere.
     pub(crate) fn sibling(id: &str, sender: SendRequest<Bytes>, metrics: Metrics) -> Arc<Self> {
-        let wire = Wire::Native(native::Streams::new(sender, metrics.clone()));
+        let wire = Wire::Native(native::Streams::to_sibling(sender, metrics.clone()));
         let who = (format!("server {id}"), Identifiers::default());
-        Self::new(who, wire, metrics)
+        Self::at(Distance::There, who, wire, metrics)
     }
 
     /// This stream's identity.
@@ -149,15 +166,15 @@ impl Backend {
     pub(crate) fn candidate(&self) -> Candidate<'_> {
         let standing = match &self.wire {
             _ if self.trust(|trust| trust.is_failing(Instant::now())) => Standing::Failing,
-            _ if self.draining.load(Ordering::Relaxed) => Standing::Draining,
+            _ if self.draining.get().is_some() => Standing::Draining,
             Wire::Reference(stream) if stream.is_congested() => Standing::Congested,
             Wire::Reference(_) | Wire::Native(_) => Standing::Ready,
         };
         Candidate {
             agent: &self.agent,
-            identifiers: &self.identifiers,
+            names: &self.names,
             standing,
-            distance: Distance::Here,
+            distance: self.distance,
             load: self.load(),
         }
     }
@@ -195,12 +212,30 @@ impl Backend {
 
     /// It wants no new dials.
     pub(crate) fn drains(&self) {
-        if !self.draining.swap(true, Ordering::Relaxed) {
+        if self.draining.set(Instant::now()).is_ok() {
             tracing::info!(
                 agent = self.agent,
                 "drains: no new dials while another is there"
             );
+            if let Some(changed) = self.changed.get() {
+                changed.send_replace(());
+            }
         }
+    }
+
+    /// Since when it drains, if it does.
+    pub(crate) fn draining_since(&self) -> Option<Instant> {
+        self.draining.get().copied()
+    }
+
+    /// From now on `changed` is told when it drains.
+    pub(crate) fn tell(&self, changed: &watch::Sender<()>) {
+        self.changed.get_or_init(|| changed.clone());
+    }
+
+    /// Whether it is an agent of this server, or a sibling.
+    pub(crate) fn distance(&self) -> Distance {
+        self.distance
     }
 
     /// Whoever still waits for this agent is told that it is gone.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::backend::{Backend, BackendId};
 use super::metrics::Metrics;
-use super::strategy::{self, Candidate, Distance, Standing, Strategy};
+use super::strategy::{self, Candidate, Distance, Names, Standing, Strategy};
 use crate::protocol::peer::{RemoteAgent, Word};
 
 /// An agent that left is followed by another one within this, when it is rolled.
@@ -22,7 +22,10 @@ const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Backends {
     strategies: Vec<Strategy>,
     lists: Mutex<Lists>,
+    /// Told of every change that may help a dial.
     changed: watch::Sender<()>,
+    /// Told of changes of this server's own agents.
+    changed_here: watch::Sender<()>,
     metrics: Metrics,
 }
 
@@ -38,7 +41,15 @@ struct Lists {
 #[derive(Debug)]
 struct Sibling {
     backend: Arc<Backend>,
-    agents: BTreeMap<u64, RemoteAgent>,
+    agents: BTreeMap<u64, Remote>,
+}
+
+/// An agent of it.
+#[derive(Debug)]
+struct Remote {
+    agent: String,
+    names: Names,
+    standing: Standing,
 }
 
 /// Which agents may be asked.
@@ -57,6 +68,7 @@ impl Backends {
             strategies,
             lists: Mutex::default(),
             changed: watch::Sender::new(()),
+            changed_here: watch::Sender::new(()),
             metrics,
         }
     }
@@ -80,9 +92,11 @@ impl Backends {
 
     /// Adds a backend for as long as the membership lives.
     pub(crate) fn admit(self: &Arc<Self>, backend: Arc<Backend>) -> Membership {
+        backend.tell(&self.changed_here);
         self.lists().here.push(Arc::clone(&backend));
         self.count();
         self.changed.send_replace(());
+        self.changed_here.send_replace(());
         self.membership(backend)
     }
 
@@ -104,11 +118,22 @@ impl Backends {
             .is_some_and(|first| self.known(*first, Reach::Everywhere) > 0)
     }
 
-    /// Whether another agent is to be expected soon: one leaves, or has just left.
+    /// Whether an agent is to be expected soon: none is in order, and one leaves or has just left.
     pub(crate) fn expects_more(&self, now: Instant) -> bool {
         let lists = self.lists();
-        let leaves = |it: &Arc<Backend>| it.candidate().standing == Standing::Draining;
-        lists.left.is_some_and(|left| now < left + SOON) || lists.here.iter().any(leaves)
+        let is_recent = |since: Option<Instant>| since.is_some_and(|since| now < since + SOON);
+        let leaves = |it: &Arc<Backend>| is_recent(it.draining_since());
+        lists
+            .candidates(Reach::Everywhere)
+            .all(|(_, it)| it.standing != Standing::Ready)
+            && (is_recent(lists.left) || lists.here.iter().any(leaves))
+    }
+
+    /// Whether somebody is left who was not tried, whomever they can reach.
+    pub(crate) fn has_others(&self, tried: &[BackendId], reach: Reach) -> bool {
+        let lists = self.lists();
+        let mut all = lists.candidates(reach);
+        all.any(|(backend, _)| !tried.contains(&backend.id()))
     }
 
     /// Agent streams right now.
@@ -128,7 +153,12 @@ impl Backends {
         siblings.map(|it| Arc::clone(&it.backend)).collect()
     }
 
-    /// Wakes whenever [`Backends::here`] changes, or an agent came to a sibling.
+    /// Wakes whenever [`Backends::here`] changes, or what is to be said of them.
+    pub(crate) fn changes_here(&self) -> watch::Receiver<()> {
+        self.changed_here.subscribe()
+    }
+
+    /// Wakes whenever there is another agent to choose, here or at a sibling.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -181,13 +211,27 @@ impl Sibling {
         self.agents.values().map(move |it| {
             let candidate = Candidate {
                 agent: &it.agent,
-                identifiers: &it.identifiers,
-                standing,
+                names: &it.names,
+                standing: standing.max(it.standing),
                 distance: Distance::There,
                 load,
             };
             (&self.backend, candidate)
         })
+    }
+}
+
+impl From<RemoteAgent> for Remote {
+    fn from(it: RemoteAgent) -> Self {
+        Self {
+            names: Names::from(&it.identifiers),
+            agent: it.agent,
+            standing: if it.is_draining {
+                Standing::Draining
+            } else {
+                Standing::Ready
+            },
+        }
     }
 }
 
@@ -204,21 +248,23 @@ impl Membership {
         if word.is_draining {
             self.backend.drains();
         }
+        let (has_left, has_come) = (!word.left.is_empty(), !word.came.is_empty());
         let mut lists = self.backends.lists();
         let own = |it: &&mut Sibling| it.backend.id() == self.backend.id();
         if let Some(sibling) = lists.siblings.iter_mut().find(own) {
-            let has_left = !word.left.is_empty();
             for key in word.left {
                 sibling.agents.remove(&key);
             }
-            let came = word.came.into_iter().map(|agent| (agent.key, agent));
-            sibling.agents.extend(came);
+            let came = word.came.into_iter();
+            sibling.agents.extend(came.map(|it| (it.key, it.into())));
             if has_left {
                 lists.left = Some(Instant::now());
             }
         }
         drop(lists);
-        self.backends.changed.send_replace(());
+        if has_come {
+            self.backends.changed.send_replace(());
+        }
     }
 }
 
@@ -227,14 +273,20 @@ impl Drop for Membership {
         let mut lists = self.backends.lists();
         let agents = lists.here.len();
         lists.here.retain(|it| it.id() != self.backend.id());
-        let is_ours = |it: &Sibling| it.backend.id() == self.backend.id();
-        lists.siblings.retain(|it| !is_ours(it));
         let was_here = lists.here.len() < agents;
-        lists.left = Some(Instant::now());
+        let mut had_agents = was_here;
+        lists.siblings.retain(|it| {
+            let is_ours = it.backend.id() == self.backend.id();
+            had_agents |= is_ours && !it.agents.is_empty();
+            !is_ours
+        });
+        if had_agents {
+            lists.left = Some(Instant::now());
+        }
         drop(lists);
         if was_here {
             self.backends.count();
-            self.backends.changed.send_replace(());
+            self.backends.changed_here.send_replace(());
         } else {
             self.backends.metrics.siblings.dec();
         }

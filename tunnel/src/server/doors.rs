@@ -10,6 +10,9 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::Request;
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -56,6 +59,8 @@ enum DoorError {
         String::from_utf8_lossy(peer::ALPN)
     )]
     NotPeer,
+    #[error("the client's certificate does not name {}", peer::NAME)]
+    NoSibling,
 }
 
 /// Where agents come in.
@@ -215,6 +220,9 @@ impl PeerDoor {
                 if tls.alpn_protocol() != Some(peer::ALPN) {
                     return Err(DoorError::NotPeer);
                 }
+                if !is_sibling(tls.peer_certificates()) {
+                    return Err(DoorError::NoSibling);
+                }
                 tcp.keep_backlog_short();
                 let stream = |request, respond| host.clone().stream(from, request, respond);
                 Ok(h2_connection::serve(socket, &h2_limits::peer_server(), PINGS, stream).await?)
@@ -222,6 +230,14 @@ impl PeerDoor {
             report("server", served.await);
         }
     }
+}
+
+/// Whether the certificate names a server of this kind; that the authority signed it is known already.
+fn is_sibling(chain: Option<&[CertificateDer<'_>]>) -> bool {
+    let leaf = chain.and_then(|chain| ParsedCertificate::try_from(chain.first()?).ok());
+    let name = ServerName::try_from(peer::NAME);
+    leaf.zip(name.ok())
+        .is_some_and(|(leaf, name)| verify_server_name(&leaf, &name).is_ok())
 }
 
 /// TLS with a deadline and a limit on handshakes at once.

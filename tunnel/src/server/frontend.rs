@@ -12,6 +12,7 @@ use super::backend::{Backend, BackendId, Connection, DialFailure, Verdict};
 use super::backends::{Backends, Reach};
 use super::metrics::{DialFailureReason, Metrics};
 use super::settings::Limits;
+use super::strategy::Distance;
 use crate::fault::Fault;
 use crate::protocol::destination::Destination;
 
@@ -25,6 +26,8 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// An agent dials for 5 s at most. Silent for longer, it is not asked any more while another one is there.
 const SILENCE: Duration = Duration::from_secs(6);
 
+/// A sibling may ask two of its agents.
+const RELAYED_SILENCE: Duration = Duration::from_secs(8);
 /// When the last agent has just left, the next one is waited for so long: an agent that is rolled is away for a moment.
 const BETWEEN: Duration = Duration::from_secs(6);
 
@@ -59,6 +62,7 @@ pub(crate) enum DialError {
 pub(crate) struct Dialer {
     backends: Arc<Backends>,
     pending: Arc<Semaphore>,
+    relayed: Arc<Semaphore>,
     attempt: Option<Duration>,
     metrics: Metrics,
 }
@@ -66,10 +70,11 @@ pub(crate) struct Dialer {
 impl Dialer {
     /// Dials through `backends` within `limits`.
     pub(crate) fn new(backends: Arc<Backends>, limits: &Limits, metrics: Metrics) -> Self {
-        let pending = Arc::new(Semaphore::new(limits.pending_dials));
+        let places = || Arc::new(Semaphore::new(limits.pending_dials));
         Self {
             backends,
-            pending,
+            pending: places(),
+            relayed: places(),
             attempt: limits.backend_dial,
             metrics,
         }
@@ -122,29 +127,32 @@ impl Dialer {
         deadline: Instant,
         reach: Reach,
     ) -> Result<Connection, DialError> {
-        let _waiting = self
-            .pending
-            .try_acquire()
-            .map_err(|_full| DialError::TooMany)?;
+        let places = match reach {
+            Reach::Everywhere => &self.pending,
+            Reach::Here => &self.relayed,
+        };
+        let _waiting = places.try_acquire().map_err(|_full| DialError::TooMany)?;
         let (mut tried, mut why) = (Vec::new(), None);
         let patience = deadline.min(Instant::now() + BETWEEN);
         loop {
             let mut changes = self.backends.changes();
             changes.mark_unchanged();
-            let answer = self.ask_all(destination, deadline, reach, &mut tried).await;
-            match answer {
-                Err(error) if error == DialError::NoAgent || error.is_the_agents() => {
-                    // That nobody is left says less than how the last one failed.
-                    let why = why.get_or_insert(error);
-                    let comes = async { changes.changed().await.is_ok() };
-                    let is_expected =
-                        reach == Reach::Everywhere && self.backends.expects_more(Instant::now());
-                    if !is_expected || timeout_at(patience, comes).await != Ok(true) {
-                        return Err(why.clone());
-                    }
-                }
+            let error = match self.ask_all(destination, deadline, reach, &mut tried).await {
+                Err(error) if error == DialError::NoAgent || error.is_the_agents() => error,
                 answer => return answer,
+            };
+            let is_expected = error.is_the_agents() || self.backends.expects_more(Instant::now());
+            // That nobody is left says less than how the last one failed.
+            if error != DialError::NoAgent || why.is_none() {
+                why = Some(error);
             }
+            let comes = async { changes.changed().await.is_ok() };
+            let is_final = reach == Reach::Here || !is_expected;
+            if is_final || timeout_at(patience, comes).await != Ok(true) {
+                return Err(why.unwrap_or(DialError::NoAgent));
+            }
+            // Whoever was asked may have others now, or do better.
+            tried.clear();
         }
     }
 
@@ -162,9 +170,10 @@ impl Dialer {
             if tried.len() > 1 {
                 self.metrics.dial_retries.inc();
             }
-            let company = match self.backends.pick(destination.host(), tried, reach) {
-                Some(_) => Company::Others,
-                None => Company::Alone,
+            let company = if self.backends.has_others(tried, reach) {
+                Company::Others
+            } else {
+                Company::Alone
             };
             last = match self.attempt(&backend, destination, deadline, company).await {
                 Ok(connection) => return Ok(connection),
@@ -187,16 +196,21 @@ impl Dialer {
         deadline: Instant,
         company: Company,
     ) -> Result<Connection, DialError> {
+        let is_sibling = backend.distance() == Distance::There;
         let patience = match (self.attempt, company) {
             (Some(flag), _) => flag,
+            (None, Company::Others) if is_sibling => RELAYED_SILENCE,
             (None, Company::Others) => SILENCE,
             (None, Company::Alone) => ANSWER,
         };
-        let until = deadline.min(Instant::now() + patience);
-        let left = until.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let until = deadline.min(now + patience);
+        let left = until.saturating_duration_since(now);
         let dialled = timeout_at(until, backend.dial(destination, left)).await;
         backend.judge(match &dialled {
             Ok(Ok(_) | Err(DialFailure::Refused(_))) => Verdict::Answered,
+            // One of its agents would not; that says nothing about the others.
+            Ok(Err(DialFailure::Unavailable(_))) if is_sibling => Verdict::Answered,
             Ok(Err(DialFailure::Unavailable(_) | DialFailure::Lost)) => Verdict::Failed,
             // Agents answer within 5 s, whatever their endpoint does.
             Err(_elapsed) if left >= SILENCE => Verdict::Failed,

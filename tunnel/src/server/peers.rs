@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::backends::Backends;
 use super::doors::PeerDoor;
@@ -26,6 +26,7 @@ use super::h2_connection::Pings;
 use super::listener::{Listener, Places, accept};
 use super::metrics::Metrics;
 use super::settings;
+use crate::backoff::jittered;
 use crate::drain::Watcher;
 use crate::telemetry::chain;
 use crate::tls::Acceptor;
@@ -39,9 +40,11 @@ use door::Host;
 use link::{LinkError, Linker, Opened};
 use plan::{Plan, Verdict};
 
-/// How often names are resolved again.
+/// How soon names are resolved again while an address of theirs leads nowhere,
 const RESOLVE: Duration = Duration::from_secs(5);
-/// Names must be resolved within this, before they are resolved again.
+/// and when all is well: a server that is new comes by itself.
+const RESTING: Duration = Duration::from_secs(30);
+/// A name must be resolved within this.
 const RESOLVED: Duration = Duration::from_secs(4);
 /// A sibling that is silently gone is noticed within 10 s, by both ends.
 pub(crate) const PINGS: Pings = Pings {
@@ -98,13 +101,23 @@ struct Finder {
     metrics: Metrics,
     hints: mpsc::Receiver<SocketAddr>,
     living: watch::Sender<Vec<String>>,
+    /// Names that could not be resolved the last time.
+    errors: Vec<String>,
 }
 
 /// What the tasks report.
 enum Event {
-    Resolved(Option<BTreeSet<SocketAddr>>),
+    Resolved(Resolved),
     Tried(SocketAddr, Result<Box<Opened>, LinkError>),
     Ended(SocketAddr, String, Result<(), LinkError>),
+}
+
+/// What the names stand for.
+#[derive(Debug, Default)]
+struct Resolved {
+    addresses: BTreeSet<SocketAddr>,
+    /// Names that could not be resolved, and why.
+    errors: Vec<String>,
 }
 
 /// Prepares to meet siblings, where there may be any; the ids of those that live come out at the receiver.
@@ -124,6 +137,7 @@ pub(crate) fn meet(
             metrics,
             hints,
             living,
+            errors: Vec::new(),
         };
         Peers {
             doorstep,
@@ -164,8 +178,7 @@ impl Finder {
     async fn keep(mut self) {
         let mut plan = Plan::new(self.linker.server_id().to_owned());
         let mut tasks: JoinSet<Event> = JoinSet::new();
-        let mut resolve = interval(RESOLVE);
-        resolve.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut resolve_at = Some(Instant::now());
         loop {
             for address in plan.due(Instant::now()) {
                 let linker = self.linker.clone();
@@ -175,12 +188,18 @@ impl Finder {
             }
             let next = plan.next();
             tokio::select! {
-                _ = resolve.tick() => {
+                () = sleep_until(resolve_at.unwrap_or_else(Instant::now)), if resolve_at.is_some() => {
+                    resolve_at = None;
                     let names = self.names.clone();
-                    tasks.spawn(async move { Event::Resolved(addresses(&names).await) });
+                    tasks.spawn(async move { Event::Resolved(resolve(&names).await) });
                 }
                 Some(address) = self.hints.recv() => plan.hinted(address, Instant::now()),
                 Some(event) = tasks.join_next() => match event {
+                    Ok(Event::Resolved(resolved)) => {
+                        self.resolved(resolved, &mut plan);
+                        let pause = if plan.is_complete() { RESTING } else { RESOLVE };
+                        resolve_at = Some(Instant::now() + jittered(pause, rand::random()));
+                    }
                     Ok(event) => self.heard(event, &mut plan, &mut tasks),
                     Err(error) => tracing::error!(%error, "a connection to a server failed inside this one"),
                 },
@@ -189,11 +208,26 @@ impl Finder {
         }
     }
 
-    fn heard(&self, event: Event, plan: &mut Plan, tasks: &mut JoinSet<Event>) {
+    /// Only when every name was resolved is an address that none stands for any more withdrawn.
+    fn resolved(&mut self, resolved: Resolved, plan: &mut Plan) {
+        let Resolved { addresses, errors } = resolved;
+        if errors.is_empty() {
+            plan.listed(&addresses, Instant::now());
+        } else {
+            plan.found(&addresses, Instant::now());
+        }
+        if errors != self.errors {
+            if !errors.is_empty() {
+                tracing::warn!(?errors, "--peer-dns cannot be resolved");
+            }
+            self.errors = errors;
+        }
+    }
+
+    fn heard(&mut self, event: Event, plan: &mut Plan, tasks: &mut JoinSet<Event>) {
         let now = Instant::now();
         match event {
-            Event::Resolved(Some(addresses)) => plan.listed(&addresses, now),
-            Event::Resolved(None) => {}
+            Event::Resolved(resolved) => self.resolved(resolved, plan),
             Event::Tried(address, Ok(opened)) => {
                 let id = opened.server_id.clone();
                 if plan.opened(address, &id) == Verdict::Close {
@@ -227,22 +261,18 @@ impl Finder {
     }
 }
 
-/// All that the names stand for; `None` when one of them cannot be resolved, which says nothing about the others.
-async fn addresses(names: &[String]) -> Option<BTreeSet<SocketAddr>> {
-    let resolved = timeout(RESOLVED, async {
-        let mut all = BTreeSet::new();
-        for name in names {
-            let addresses = lookup_host(name).await;
-            all.extend(addresses.map_err(|error| format!("{name}: {error}"))?);
-        }
-        Ok(all)
-    });
-    let late = |_elapsed| Err(format!("no answer within {RESOLVED:?}"));
-    match resolved.await.unwrap_or_else(late) {
-        Ok(all) => Some(all),
-        Err(error) => {
-            tracing::info!(error, "--peer-dns cannot be resolved");
-            None
+/// All that the names stand for.
+async fn resolve(names: &[String]) -> Resolved {
+    let mut resolved = Resolved::default();
+    for name in names {
+        match timeout(RESOLVED, lookup_host(name)).await {
+            Ok(Ok(addresses)) => resolved.addresses.extend(addresses),
+            Ok(Err(error)) => resolved.errors.push(format!("{name}: {error}")),
+            Err(_elapsed) => {
+                let error = format!("{name}: no answer within {RESOLVED:?}");
+                resolved.errors.push(error);
+            }
         }
     }
+    resolved
 }

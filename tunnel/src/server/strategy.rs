@@ -75,13 +75,39 @@ impl Standing {
     }
 }
 
+/// What an agent can reach, in one spelling, made once when it comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    hosts: Vec<String>,
+    networks: Vec<IpNet>,
+    default_route: bool,
+}
+
+impl From<&Identifiers> for Names {
+    fn from(it: &Identifiers) -> Self {
+        let hosts = [&it.ipv4, &it.ipv6, &it.host].into_iter().flatten();
+        Self {
+            hosts: hosts.map(|host| canonical(host)).collect(),
+            networks: it.cidr.iter().filter_map(|it| it.parse().ok()).collect(),
+            default_route: it.default_route,
+        }
+    }
+}
+
+impl Names {
+    fn longest_prefix(&self, address: IpAddr) -> Option<u8> {
+        let networks = self.networks.iter().filter(|it| it.contains(&address));
+        networks.map(IpNet::prefix_len).max()
+    }
+}
+
 /// What a strategy may know about one backend. Lists are ordered from the oldest to the newest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
     /// The agent's name; two streams of one agent share it.
     pub(crate) agent: &'a str,
-    /// What it calls itself.
-    pub(crate) identifiers: &'a Identifiers,
+    /// What it can reach.
+    pub(crate) names: &'a Names,
     /// Whether it should be asked.
     pub(crate) standing: Standing,
     /// Whether a sibling must relay.
@@ -111,7 +137,7 @@ pub(crate) fn pick(
 ) -> Option<usize> {
     strategies.iter().find_map(|strategy| match strategy {
         Strategy::Default => any(candidates, random, |_| true),
-        Strategy::DefaultRoute => any(candidates, random, |it| it.identifiers.default_route),
+        Strategy::DefaultRoute => any(candidates, random, |it| it.names.default_route),
         Strategy::DestHost => called(candidates, host),
     })
 }
@@ -122,12 +148,12 @@ pub(crate) fn known(strategy: Strategy, candidates: &[Candidate<'_>]) -> usize {
         .iter()
         .flat_map(|it| match strategy {
             Strategy::Default => vec![it.agent.to_owned()],
-            Strategy::DefaultRoute if it.identifiers.default_route => vec![it.agent.to_owned()],
+            Strategy::DefaultRoute if it.names.default_route => vec![it.agent.to_owned()],
             Strategy::DefaultRoute => Vec::new(),
-            Strategy::DestHost => hosts(it.identifiers)
-                .map(canonical)
-                .chain(it.identifiers.cidr.iter().cloned())
-                .collect(),
+            Strategy::DestHost => {
+                let networks = it.names.networks.iter().map(IpNet::to_string);
+                it.names.hosts.iter().cloned().chain(networks).collect()
+            }
         })
         .collect();
     names.sort_unstable();
@@ -146,12 +172,16 @@ fn any(
         .filter(|it| eligible(it))
         .map(Candidate::rank)
         .min()?;
-    let is_best = |it: &&Candidate<'_>| eligible(it) && it.rank() == best;
-    let count = candidates.iter().filter(is_best).count();
-    let nth = |at: usize| candidates.iter().filter(is_best).nth(at);
-    let one = nth(random.checked_rem(count)?)?;
-    let other = nth(random.checked_div(count)?.checked_rem(count)?)?;
-    let chosen = if other.load < one.load { other } else { one };
+    let is_best = |it: &Candidate<'_>| eligible(it) && it.rank() == best;
+    let all = || (0..).zip(candidates).filter(|(_, it)| is_best(it));
+    let count = all().count();
+    let one = all().nth(random.checked_rem(count)?)?;
+    let other = all().nth(random.checked_div(count)?.checked_rem(count)?)?;
+    let chosen = if other.1.load < one.1.load {
+        other
+    } else {
+        one
+    };
     newest_like(chosen, candidates, eligible)
 }
 
@@ -159,11 +189,11 @@ fn any(
 /// address.
 fn called(candidates: &[Candidate<'_>], host: &str) -> Option<usize> {
     let wanted = canonical(host);
-    let matches = |it: &Candidate<'_>| hosts(it.identifiers).any(|name| canonical(name) == wanted);
-    let first = candidates
-        .iter()
-        .filter(|it| matches(it))
-        .min_by_key(|it| it.rank());
+    let matches = |it: &Candidate<'_>| it.names.hosts.contains(&wanted);
+    let first = (0..)
+        .zip(candidates)
+        .filter(|(_, it)| matches(it))
+        .min_by_key(|(_, it)| it.rank());
     match first {
         Some(first) => newest_like(first, candidates, matches),
         None => routed(candidates, wanted.parse().ok()?),
@@ -172,40 +202,29 @@ fn called(candidates: &[Candidate<'_>], host: &str) -> Option<usize> {
 
 /// Takes the agent with the longest prefix, as a router would, among those of the best standing.
 fn routed(candidates: &[Candidate<'_>], address: IpAddr) -> Option<usize> {
-    let routes = candidates.iter().filter_map(|it| {
-        let prefix = longest_prefix(it.identifiers, address)?;
-        Some(((it.standing, Reverse(prefix), it.distance), it))
+    let routes = (0..).zip(candidates).filter_map(|(at, it)| {
+        let prefix = it.names.longest_prefix(address)?;
+        Some(((it.standing, Reverse(prefix), it.distance), (at, it)))
     });
     let ((_, Reverse(prefix), _), chosen) = routes.min_by_key(|(key, _)| *key)?;
     newest_like(chosen, candidates, |it| {
-        longest_prefix(it.identifiers, address) == Some(prefix)
+        it.names.longest_prefix(address) == Some(prefix)
     })
 }
 
-fn longest_prefix(identifiers: &Identifiers, address: IpAddr) -> Option<u8> {
-    let networks = identifiers.cidr.iter().filter_map(|it| it.parse().ok());
-    networks
-        .filter(|network: &IpNet| network.contains(&address))
-        .map(|network| network.prefix_len())
-        .max()
-}
-
-/// The last stream of the same agent that is as good.
+/// The last stream of the same agent that is as good. A sibling's word is taken as it is: which stream is asked there is
+/// the sibling's choice.
 fn newest_like(
-    chosen: &Candidate<'_>,
+    (at, chosen): (usize, &Candidate<'_>),
     candidates: &[Candidate<'_>],
     eligible: impl Fn(&Candidate<'_>) -> bool,
 ) -> Option<usize> {
-    candidates
-        .iter()
-        .rposition(|it| it.agent == chosen.agent && it.rank() == chosen.rank() && eligible(it))
-}
-
-fn hosts(identifiers: &Identifiers) -> impl Iterator<Item = &str> {
-    [&identifiers.ipv4, &identifiers.ipv6, &identifiers.host]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
+    match chosen.distance {
+        Distance::There => Some(at),
+        Distance::Here => candidates
+            .iter()
+            .rposition(|it| it.agent == chosen.agent && it.rank() == chosen.rank() && eligible(it)),
+    }
 }
 
 /// Addresses have one spelling each; names are compared without case and final dot.

@@ -206,7 +206,7 @@ impl House {
     }
 }
 
-/// An authority and one certificate, which is good for every role.
+/// An authority, one certificate that is good for every role, and one for none.
 pub(crate) fn write_certificates(folder: &TempDir) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("no names");
@@ -217,7 +217,14 @@ pub(crate) fn write_certificates(folder: &TempDir) {
     let leaf = leaf
         .signed_by(&key, &Issuer::from_params(&ca, &ca_key))
         .expect("a certificate");
+    let other_key = KeyPair::generate().expect("a key");
+    let other = CertificateParams::new(vec!["somebody".to_owned()]).expect("a name");
+    let other = other
+        .signed_by(&other_key, &Issuer::from_params(&ca, &ca_key))
+        .expect("a certificate");
     for (name, pem) in [
+        ("somebody.crt", other.pem()),
+        ("somebody.key", other_key.serialize_pem()),
         (
             "ca.crt",
             ca.self_signed(&ca_key).expect("a certificate").pem(),

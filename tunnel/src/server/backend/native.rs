@@ -24,21 +24,35 @@ pub(super) use way::Way;
 
 /// An agent takes this long for a dial, as the reference's does.
 const DIAL: Duration = Duration::from_secs(5);
+/// A sibling is given this much less than there is, so that its answer comes in time.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// Opens streams to one agent.
 #[derive(Debug)]
 pub(super) struct Streams {
     sender: SendRequest<Bytes>,
     last: AtomicI64,
+    /// What a dial may take at the other end, of what there is.
+    allowance: fn(Duration) -> Duration,
     metrics: Metrics,
 }
 
 impl Streams {
+    /// To an agent.
     pub(super) fn new(sender: SendRequest<Bytes>, metrics: Metrics) -> Self {
         Self {
             sender,
             last: AtomicI64::new(0),
+            allowance: |patience| patience.min(DIAL),
             metrics,
+        }
+    }
+
+    /// To a sibling, which may try several of its agents.
+    pub(super) fn to_sibling(sender: SendRequest<Bytes>, metrics: Metrics) -> Self {
+        Self {
+            allowance: |patience| patience.saturating_sub(MARGIN),
+            ..Self::new(sender, metrics)
         }
     }
 
@@ -51,7 +65,7 @@ impl Streams {
     ) -> Result<Connection, DialFailure> {
         let dial = DialRequest {
             destination: destination.clone(),
-            timeout: patience.min(DIAL),
+            timeout: (self.allowance)(patience),
         };
         let request = dial.request().map_err(refused)?;
         let leaving = |error: h2::Error| {

@@ -27,6 +27,10 @@ impl Trust {
 
     /// It did not do its part.
     pub(super) fn failed(&mut self, now: Instant) {
+        if self.is_failing(now) {
+            // One incident fails many dials.
+            return;
+        }
         let growth = 1 << self.failures.min(10);
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + (FIRST * growth).min(LONGEST));
@@ -59,12 +63,22 @@ mod tests {
     }
 
     #[test]
+    fn dials_that_fail_together_count_once() {
+        let start = Instant::now();
+        let mut trust = Trust::default();
+        for _ in 0..6 {
+            trust.failed(start);
+        }
+        assert!(!trust.is_failing(start + FIRST));
+    }
+
+    #[test]
     fn no_agent_is_given_up_for_ever() {
         let start = Instant::now();
         let mut trust = Trust::default();
-        for _ in 0..100 {
-            trust.failed(start);
+        for second in 0..1000 {
+            trust.failed(start + FIRST * second);
         }
-        assert!(!trust.is_failing(start + LONGEST));
+        assert!(!trust.is_failing(start + FIRST * 1000 + LONGEST));
     }
 }

@@ -3,7 +3,7 @@
 //! In: a socket whose certificate is of the siblings' authority. Out: words about agents as they come and go; relayed
 //! connections, by agents of this server alone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::server::backend::Backend;
 use crate::server::backends::Backends;
 use crate::server::frontend::{DialError, Dialer};
 use crate::server::metrics::Metrics;
+use crate::server::strategy::Standing;
 
 /// What every sibling's connection needs. Clones share everything but where the sibling is.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ impl Host {
             && asker.server_id != self.server_id
             && self
                 .hints
-                .try_send(SocketAddr::new(from.ip(), port))
+                .try_send(SocketAddr::new(from.ip().to_canonical(), port))
                 .is_err()
         {
             tracing::debug!(%from, "a server that came by is left to be found by its name");
@@ -101,18 +102,22 @@ impl Host {
         &mut self,
         mut sending: SendStream<Bytes>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let mut changes = self.backends.changes();
-        let mut told = BTreeSet::new();
+        let mut changes = self.backends.changes_here();
+        let mut told = BTreeMap::new();
         let mut is_draining = false;
         loop {
             changes.mark_unchanged();
-            is_draining |= self.drain.is_draining();
-            let word = Word {
-                is_draining,
-                ..changes_since(&mut told, &self.backends.here())
-            };
-            for message in word.encode()? {
-                send(&mut sending, message).await?;
+            let news = changes_since(&mut told, &self.backends.here());
+            let drains = self.drain.is_draining();
+            if drains != is_draining || news != Word::default() {
+                is_draining = drains;
+                let word = Word {
+                    is_draining,
+                    ..news
+                };
+                for message in word.encode()? {
+                    send(&mut sending, message).await?;
+                }
             }
             tokio::select! {
                 is_there = changes.changed() => is_there?,
@@ -152,17 +157,26 @@ impl Host {
     }
 }
 
-/// What changed since `told`, which is brought up to date.
-fn changes_since(told: &mut BTreeSet<u64>, here: &[Arc<Backend>]) -> Word {
-    let now: BTreeSet<u64> = here.iter().map(|it| it.id().number()).collect();
-    let came = here.iter().filter(|it| !told.contains(&it.id().number()));
-    let came = came.map(|it| RemoteAgent {
+/// What changed since `told`, which is brought up to date: agents that came, left, or began to drain.
+fn changes_since(told: &mut BTreeMap<u64, Standing>, here: &[Arc<Backend>]) -> Word {
+    let standing = |it: &Arc<Backend>| match it.draining_since() {
+        Some(_) => Standing::Draining,
+        None => Standing::Ready,
+    };
+    let now: BTreeMap<u64, Standing> = here
+        .iter()
+        .map(|it| (it.id().number(), standing(it)))
+        .collect();
+    let is_new = |it: &&Arc<Backend>| told.get(&it.id().number()) != Some(&standing(it));
+    let came = here.iter().filter(is_new).map(|it| RemoteAgent {
         key: it.id().number(),
         agent: it.agent().to_owned(),
         identifiers: it.identifiers().clone(),
+        is_draining: standing(it) == Standing::Draining,
     });
     let came = came.collect();
-    let left = told.difference(&now).copied().collect();
+    let left = told.keys().filter(|key| !now.contains_key(key)).copied();
+    let left = left.collect();
     *told = now;
     Word {
         came,
@@ -188,8 +202,8 @@ async fn send(sending: &mut SendStream<Bytes>, mut message: Bytes) -> Result<(),
 fn kind(error: &DialError) -> RefusalKind {
     match error {
         DialError::Refused(_) => RefusalKind::Failed,
-        DialError::TimedOut => RefusalKind::Timeout,
         DialError::NoAgent
+        | DialError::TimedOut
         | DialError::Unavailable(_)
         | DialError::AgentLost(_)
         | DialError::Cancelled

@@ -74,11 +74,21 @@ impl Plan {
             it.is_listed = addresses.contains(address);
             it.is_listed || !matches!(it.state, State::Spare(_) | State::Own)
         });
+        self.found(addresses, now);
+    }
+
+    /// Some names stand for these addresses, and others could not be resolved.
+    pub(crate) fn found(&mut self, addresses: &BTreeSet<SocketAddr>, now: Instant) {
         for address in addresses {
             if let Some(it) = self.learn(*address, now) {
                 it.is_listed = true;
             }
         }
+    }
+
+    /// Whether every address that is known leads to a server that is held, or to this one.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.known.is_empty() && self.known.values().all(Address::is_settled)
     }
 
     /// A sibling came from there, and says that it listens.
@@ -171,6 +181,10 @@ impl Plan {
 }
 
 impl Address {
+    fn is_settled(&self) -> bool {
+        matches!(self.state, State::Held(_) | State::Spare(_) | State::Own)
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         matches!(self.state, State::Waiting(until) if until <= now)
     }

@@ -4,6 +4,8 @@
 //! the other side took the bytes, so one that stands still stops nobody else on its way through two servers.
 
 use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,7 +47,8 @@ pub(super) async fn relay(
     body: &mut RecvStream,
     sending: &mut SendStream<Bytes>,
 ) {
-    let mut down = std::pin::pin!(download(connection, sending));
+    let sending = Sending(Mutex::new(sending));
+    let mut down = std::pin::pin!(download(connection, &sending));
     let mut up = std::pin::pin!(upload(connection, body));
     let mut half_done = false;
     loop {
@@ -55,6 +58,7 @@ pub(super) async fn relay(
                 Ok(Down::Over) | Err(Cut) => return,
             },
             () = connection.gone(), if half_done => return,
+            () = sending.reset(), if half_done => return,
             ended = &mut up => match ended {
                 Up::Eof => break,
                 Up::Broken(text) => return connection.fail(&text),
@@ -110,58 +114,75 @@ async fn upload(connection: &Connection, body: &mut RecvStream) -> Up {
     }
 }
 
-async fn download(connection: &Connection, sending: &mut SendStream<Bytes>) -> Result<Down, Cut> {
+async fn download(connection: &Connection, sending: &Sending<'_>) -> Result<Down, Cut> {
     loop {
         let next = tokio::select! {
             next = connection.next() => next,
-            _reset = poll_fn(|cx| sending.poll_reset(cx)) => return Err(Cut),
+            () = sending.reset() => return Err(Cut),
         };
         match next {
             Ok(bytes) => {
                 let sent = tokio::select! {
-                    sent = send(connection, sending, bytes) => sent,
-                    ending = connection.cut_off() => return tell(sending, &ending),
+                    sent = sending.send(connection, bytes) => sent,
+                    ending = connection.cut_off() => return sending.tell(&ending),
                 };
                 sent?;
             }
-            Err(ending) => return tell(sending, &ending),
+            Err(ending) => return sending.tell(&ending),
         }
     }
 }
 
-/// The last word to the sibling: an end of this direction alone, or of both with the reason.
-fn tell(sending: &mut SendStream<Bytes>, ending: &Ending) -> Result<Down, Cut> {
-    let (said, down) = match ending {
-        Ending::EndpointDone => (sending.send_data(Bytes::new(), true), Down::Half),
-        Ending::AgentClosed(_) | Ending::AgentLost | Ending::Stalled(_) => {
-            let text = match ending {
-                Ending::AgentClosed(text) => text.clone(),
-                other => other.to_string(),
+/// The way to the sibling, which two sides of one task look at; locked for a step, never while waiting.
+struct Sending<'a>(Mutex<&'a mut SendStream<Bytes>>);
+
+impl<'a> Sending<'a> {
+    /// Resolves when the sibling wants nothing more, of either direction.
+    async fn reset(&self) {
+        let reset = poll_fn(|cx| self.stream().poll_reset(cx)).await;
+        tracing::trace!(?reset, "another server gave a connection up");
+    }
+
+    /// The last word: an end of this direction alone, or of both with the reason.
+    fn tell(&self, ending: &Ending) -> Result<Down, Cut> {
+        let mut stream = self.stream();
+        let (said, down) = match ending {
+            Ending::EndpointDone => (stream.send_data(Bytes::new(), true), Down::Half),
+            Ending::AgentClosed(_) | Ending::AgentLost | Ending::Stalled(_) => {
+                let text = match ending {
+                    Ending::AgentClosed(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                (stream.send_trailers(error_trailers(&text)), Down::Over)
+            }
+        };
+        said.map(|()| down).map_err(|_gone| Cut)
+    }
+
+    /// Sends as the sibling gives window for it; the connection gets its window back for what was sent.
+    async fn send(&self, connection: &Connection, mut bytes: Bytes) -> Result<(), Cut> {
+        while !bytes.is_empty() {
+            let room = poll_fn(|cx| {
+                let mut stream = self.stream();
+                stream.reserve_capacity(bytes.len());
+                match stream.capacity() {
+                    0 => stream.poll_capacity(cx),
+                    room => Poll::Ready(Some(Ok(room))),
+                }
+            });
+            let Some(Ok(room)) = room.await else {
+                return Err(Cut);
             };
-            (sending.send_trailers(error_trailers(&text)), Down::Over)
+            let piece = bytes.split_to(room.min(bytes.len()));
+            let length = piece.len();
+            let sent = self.stream().send_data(piece, false);
+            sent.map_err(|_gone| Cut)?;
+            connection.took(length);
         }
-    };
-    said.map(|()| down).map_err(|_gone| Cut)
-}
-
-async fn send(
-    connection: &Connection,
-    sending: &mut SendStream<Bytes>,
-    mut bytes: Bytes,
-) -> Result<(), Cut> {
-    while !bytes.is_empty() {
-        sending.reserve_capacity(bytes.len());
-        let room = match sending.capacity() {
-            0 => poll_fn(|cx| sending.poll_capacity(cx)).await,
-            room => Some(Ok(room)),
-        };
-        let Some(Ok(room)) = room else {
-            return Err(Cut);
-        };
-        let piece = bytes.split_to(room.min(bytes.len()));
-        let length = piece.len();
-        sending.send_data(piece, false).map_err(|_gone| Cut)?;
-        connection.took(length);
+        Ok(())
     }
-    Ok(())
+
+    fn stream(&self) -> MutexGuard<'_, &'a mut SendStream<Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

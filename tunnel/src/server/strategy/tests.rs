@@ -6,7 +6,7 @@ use super::*;
 
 struct Agent {
     name: &'static str,
-    identifiers: Identifiers,
+    names: Names,
     standing: Standing,
     distance: Distance,
     load: usize,
@@ -15,7 +15,7 @@ struct Agent {
 fn agent(name: &'static str, identifiers: &str) -> Agent {
     Agent {
         name,
-        identifiers: Identifiers::parse(identifiers).expect("legal identifiers"),
+        names: Names::from(&Identifiers::parse(identifiers).expect("legal identifiers")),
         standing: Standing::Ready,
         distance: Distance::Here,
         load: 0,
@@ -28,7 +28,7 @@ fn candidates(agents: &[Agent]) -> Vec<Candidate<'_>> {
         .iter()
         .map(|it| Candidate {
             agent: view(it).0,
-            identifiers: &it.identifiers,
+            names: &it.names,
             standing: view(it).1,
             distance: it.distance,
             load: it.load,
@@ -73,6 +73,22 @@ fn siblings_agent_is_asked_when_none_here_serves() {
     assert_eq!(picks(&strategies, &agents, "n3", 0), Some(1));
     agents[1].standing = Standing::Draining;
     assert_eq!(picks(&strategies, &agents, "n3", 0), Some(0));
+}
+
+#[test]
+fn siblings_share_the_dials_for_an_agent_that_all_of_them_have() {
+    let mut agents = [agent("a", ""), agent("a", "")];
+    for it in &mut agents {
+        it.distance = Distance::There;
+    }
+    assert_eq!(picks(&[Strategy::Default], &agents, "x", 0), Some(0));
+    assert_eq!(picks(&[Strategy::Default], &agents, "x", 1), Some(1));
+    agents[1].load = 1;
+    assert_eq!(
+        picks(&[Strategy::Default], &agents, "x", 1),
+        Some(0),
+        "1 and 0 are compared"
+    );
 }
 
 #[test]

@@ -73,6 +73,19 @@ fn sibling_that_comes_by_is_tried_without_delay() {
     assert_eq!(plan.due(now), [address(2)]);
 }
 
+#[test]
+fn names_that_cannot_be_resolved_withdraw_nobody() {
+    let now = Instant::now();
+    let mut plan = Plan::new("s1".to_owned());
+    plan.listed(&set(&[2]), now);
+    plan.found(&set(&[3]), now);
+    assert_eq!(plan.due(now), [2, 3].map(address));
+    assert!(!plan.is_complete());
+    plan.opened(address(2), "s2");
+    plan.opened(address(3), "s1");
+    assert!(plan.is_complete());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Listed(Vec<u8>),
