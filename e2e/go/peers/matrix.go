@@ -26,6 +26,14 @@ type program struct {
 	name string
 	path string // empty: not to be had here
 	peer bool   // this program itself plays the half
+	own  bool   // the program under proof
+	wire string // the only wire it may speak, of those that ours can; empty: what the other half understands
+}
+
+// speaking is one of ours that may speak one wire only.
+func (p program) speaking(wire string) program {
+	p.wire, p.name = wire, p.name+", "+wire
+	return p
 }
 
 func runMatrix(args []string) error {
@@ -53,11 +61,12 @@ func runMatrix(args []string) error {
 	if *serverPath == "" || *agentPath == "" {
 		return errors.New("--server and --agent name the two programs to prove")
 	}
-	own := [2]program{{name: ours, path: *serverPath}, {name: ours, path: *agentPath}}
+	own := [2]program{{name: ours, path: *serverPath, own: true}, {name: ours, path: *agentPath, own: true}}
 	peer := program{name: "Go peer", path: self, peer: true}
 	reference := [2]program{{name: "reference", path: *referenceServer}, {name: "reference", path: *referenceAgent}}
 	pairs := [][2]program{
-		own, {own[0], peer}, {peer, own[1]},
+		{own[0].speaking("native"), own[1]}, {own[0].speaking("legacy"), own[1]},
+		{own[0], own[1].speaking("legacy")}, {own[0], peer}, {peer, own[1]},
 		{peer, peer}, // the control: what the scenarios ask can be done at all
 		{own[0], reference[1]}, {reference[0], own[1]}, reference,
 	}
@@ -76,7 +85,7 @@ func printMatrix(columns []column, only, logs string) error {
 	if err != nil {
 		return err
 	}
-	const row = "%-22s %-13s %-37s %9s  %s\n"
+	const row = "%-24s %-13s %-37s %9s  %s\n"
 	fmt.Printf(row, "server / agent", "frontend", "scenario", "took", "result")
 	passed, failed, skipped, notAsked := 0, 0, 0, 0
 	for _, column := range columns {
@@ -172,9 +181,9 @@ func (c column) run(ends *endpoints, only, logs string) []cell {
 func (c column) meets(needs string) bool {
 	switch needs {
 	case "server":
-		return c.server.name == ours
+		return c.server.own
 	case "both":
-		return c.server.name == ours && c.agent.name == ours
+		return c.server.own && c.agent.own
 	default:
 		return true
 	}

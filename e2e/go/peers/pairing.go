@@ -28,7 +28,7 @@ type child struct {
 }
 
 func startPair(c column, logs string) (*running, error) {
-	name := strings.NewReplacer(" / ", "-", " ", "-").Replace(c.title + "-" + c.mode)
+	name := strings.NewReplacer(" / ", "-", ", ", "-", " ", "-").Replace(c.title + "-" + c.mode)
 	directory, err := workDirectory(logs, name)
 	if err != nil {
 		return nil, err
@@ -77,19 +77,27 @@ func (p program) serverArgs(mode, socket, ca string, leaf pair, ports []int) []s
 		return []string{"server", "--mode", mode, "--uds", socket, "--agent-listen", fmt.Sprintf("127.0.0.1:%d", ports[0]),
 			"--ca", ca, "--cert", leaf.cert, "--key", leaf.key}
 	}
-	return []string{"--mode=" + mode, "--uds-name=" + socket, "--delete-existing-uds-file=true", "--server-port=0",
-		"--cluster-cert=" + leaf.cert, "--cluster-key=" + leaf.key, "--cluster-ca-cert=" + ca,
-		"--agent-bind-address=127.0.0.1", "--agent-port=" + strconv.Itoa(ports[0]),
-		"--admin-port=" + strconv.Itoa(ports[1]), "--health-port=" + strconv.Itoa(ports[2]), "--server-id=matrix"}
+	return append(p.wireArgs(), "--mode="+mode, "--uds-name="+socket, "--delete-existing-uds-file=true", "--server-port=0",
+		"--cluster-cert="+leaf.cert, "--cluster-key="+leaf.key, "--cluster-ca-cert="+ca,
+		"--agent-bind-address=127.0.0.1", "--agent-port="+strconv.Itoa(ports[0]),
+		"--admin-port="+strconv.Itoa(ports[1]), "--health-port="+strconv.Itoa(ports[2]), "--server-id=matrix")
+}
+
+// wireArgs names the wire to ours where the pairing says which; the reference knows no such flag.
+func (p program) wireArgs() []string {
+	if p.wire == "" {
+		return nil
+	}
+	return []string{"--tunnel-mode=" + p.wire}
 }
 
 func (p program) agentArgs(ca string, leaf pair, ports []int) []string {
 	if p.peer {
 		return []string{"agent", "--server", fmt.Sprintf("127.0.0.1:%d", ports[0]), "--ca", ca, "--cert", leaf.cert, "--key", leaf.key}
 	}
-	return []string{"--ca-cert=" + ca, "--agent-cert=" + leaf.cert, "--agent-key=" + leaf.key,
-		"--proxy-server-host=127.0.0.1", "--proxy-server-port=" + strconv.Itoa(ports[0]),
-		"--admin-server-port=" + strconv.Itoa(ports[3]), "--health-server-port=" + strconv.Itoa(ports[4]), "--agent-id=matrix"}
+	return append(p.wireArgs(), "--ca-cert="+ca, "--agent-cert="+leaf.cert, "--agent-key="+leaf.key,
+		"--proxy-server-host=127.0.0.1", "--proxy-server-port="+strconv.Itoa(ports[0]),
+		"--admin-server-port="+strconv.Itoa(ports[3]), "--health-server-port="+strconv.Itoa(ports[4]), "--agent-id=matrix")
 }
 
 func start(directory, name, path string, args []string) (*child, error) {
