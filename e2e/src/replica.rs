@@ -35,7 +35,11 @@ pub fn kubectl(
     arguments: &[&str],
 ) -> Result<Invocation> {
     let machine = lab.management_machine();
-    machine.write(KUBECONFIG, crate::place::read(tenant.kubeconfig())?)?;
+    let kubeconfig = crate::place::read(tenant.kubeconfig())?;
+    // Others may be reading it.
+    if crate::place::read(&machine.path(KUBECONFIG)).ok().as_ref() != Some(&kubeconfig) {
+        machine.write(KUBECONFIG, kubeconfig)?;
+    }
     let (kubeconfig, server) = (
         format!("--kubeconfig={KUBECONFIG}"),
         format!("--server=https://{address}:6443"),

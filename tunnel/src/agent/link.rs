@@ -84,6 +84,15 @@ impl Wire {
         }
     }
 
+    /// Ends a stream that is not needed; over the reference's wire that is done by dropping it.
+    pub async fn part(self) {
+        if let Self::Native(opened) = self
+            && let Err(error) = opened.part("agent is connected already").await
+        {
+            tracing::debug!(%error, "no goodbye to a server that is held already");
+        }
+    }
+
     /// One session from the first dial to the last byte. Dropping it closes every connection.
     pub async fn live(self, around: Surroundings) -> End<LinkError> {
         let Surroundings {

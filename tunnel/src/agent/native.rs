@@ -45,6 +45,9 @@ use crate::trips::Trips;
 /// two streams.
 const EARLY: usize = 1024;
 
+/// What still waits for the server at an end in order gets this long to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Why a native connection ended, or was none.
 #[derive(Debug, thiserror::Error)]
 pub enum NativeError {
@@ -79,6 +82,37 @@ pub struct Opened<S> {
     control: ControlStream,
     trips: Trips,
     early: Vec<Stream>,
+}
+
+impl<S> Opened<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Says goodbye, so that the server does not take it for a loss; dials that crossed it are refused with `reason`.
+    ///
+    /// # Errors
+    /// The connection was lost already.
+    pub async fn part(self, reason: &str) -> Result<(), NativeError> {
+        let Self {
+            mut connection,
+            control,
+            early,
+            ..
+        } = self;
+        control.end()?;
+        for (_request, mut respond) in early {
+            refuse(&mut respond, RefusalKind::Unavailable, reason);
+        }
+        connection.graceful_shutdown();
+        let farewell = async {
+            while let Ok((_request, mut respond)) = next_stream(&mut connection).await {
+                refuse(&mut respond, RefusalKind::Unavailable, reason);
+            }
+        };
+        let in_time = tokio::time::timeout(LAST_WORDS, farewell).await.is_ok();
+        tracing::debug!(in_time, "said goodbye");
+        Ok(())
+    }
 }
 
 /// What all connections of a session share.

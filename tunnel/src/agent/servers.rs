@@ -48,6 +48,7 @@ struct Running {
 /// What the tasks of the set report.
 enum Event {
     Tried(Result<Box<Link>, ConnectError>),
+    Parted,
     Ended {
         server: String,
         key: SessionKey,
@@ -91,6 +92,7 @@ impl Servers {
                         running.sessions -= 1;
                         plan.ended(&server, key, began.elapsed(), (Instant::now(), rand::random()));
                     }
+                    Ok(Event::Parted) => {}
                     Err(error) => return Err(error),
                 },
                 Some((key, word)) = said.recv() => match word {
@@ -132,6 +134,10 @@ impl Servers {
         match plan.opened(&link.server, link.count, now, rand::random()) {
             Verdict::Duplicate => {
                 tracing::debug!(server = link.server, "already connected to this server");
+                running.tasks.spawn(async move {
+                    link.wire.part().await;
+                    Event::Parted
+                });
             }
             Verdict::Keep(key) => {
                 tracing::info!(

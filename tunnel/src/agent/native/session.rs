@@ -5,7 +5,6 @@
 //! connection.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -25,8 +24,6 @@ use crate::protocol::native::dial::{DialRequest, RefusalKind};
 
 /// Connections of one session at most, dials included.
 const ROOM: usize = 20_000;
-/// What still waits for the server when the session ends in order gets this long to leave.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A session's connections.
 #[derive(Debug)]
@@ -175,23 +172,10 @@ where
 
     /// Nothing is open any more: says goodbye.
     async fn leave(self) -> End<NativeError> {
-        let Opened {
-            mut connection,
-            control,
-            ..
-        } = self.opened;
-        if let Err(error) = control.end() {
-            return End::Broken(error);
+        match Box::pin(self.opened.part("agent is draining")).await {
+            Ok(()) => End::Drained,
+            Err(error) => End::Broken(error),
         }
-        connection.graceful_shutdown();
-        let farewell = async {
-            while let Ok((_request, mut respond)) = next_stream(&mut connection).await {
-                refuse(&mut respond, RefusalKind::Unavailable, "agent is draining");
-            }
-        };
-        let in_time = tokio::time::timeout(LAST_WORDS, farewell).await.is_ok();
-        tracing::debug!(in_time, "said goodbye");
-        End::Drained
     }
 }
 
