@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::report::say;
@@ -52,6 +53,61 @@ pub async fn until_unwanted() -> Result<()> {
         if count.map_err(Error::file("read", "standard input"))? == 0 {
             return Ok(());
         }
+    }
+}
+
+/// Where connections come in.
+pub trait Door {
+    /// One of them.
+    type Stream;
+
+    /// The next one.
+    fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+/// Gives each connection a task of its own, without end. A client that goes away ends its task; nobody asks how.
+pub async fn serve<D, F>(door: D, name: &str, attend: impl Fn(D::Stream) -> F) -> Result<()>
+where
+    D: Door,
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let next = door.next().await;
+        connections.spawn(attend(next.map_err(Error::file("accept on", name))?));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// The same, until nobody wants it.
+pub async fn serve_while_wanted<D, F>(
+    door: D,
+    name: &str,
+    attend: impl Fn(D::Stream) -> F,
+) -> Result<()>
+where
+    D: Door,
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    tokio::select! {
+        ended = serve(door, name, attend) => ended,
+        ended = until_unwanted() => ended,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Longer heads are refused.
 const LONGEST_HEAD: usize = 8 * 1024;
 
+/// How long a dial may take that a load is worth nothing without.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Where a load goes.
 #[derive(Debug, clap::Args)]
 pub struct Way {
@@ -61,6 +64,15 @@ impl Way {
     pub async fn dial_within(&self, limit: Duration) -> Result<UnixStream> {
         let dialled = timeout(limit, self.dial()).await;
         dialled.unwrap_or_else(|_elapsed| Err(late("a dial is answered", limit)))
+    }
+
+    /// Opens so many connections before any of them is used: a tunnel that is loaded may answer no dial any more.
+    pub async fn dial_all(&self, connections: u32) -> Result<Vec<UnixStream>> {
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            streams.push(self.dial_within(PATIENCE).await?);
+        }
+        Ok(streams)
     }
 }
 

@@ -8,11 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Listening, listen, tell, until_unwanted};
-use crate::error::{Error, Result};
+use super::{Listening, listen, serve_while_wanted, tell};
+use crate::error::Result;
 
 /// What is read at once; small against what the line holds.
 const PIECE: usize = 16 * 1024;
@@ -47,19 +46,7 @@ pub async fn run(args: Args) -> Result<()> {
     tell(&Listening {
         address: address.to_string(),
     })?;
-    let accepting = async {
-        let mut lines = JoinSet::new();
-        loop {
-            let accepted = listener.accept().await;
-            let (near, _) = accepted.map_err(Error::file("accept on", "the line's port"))?;
-            lines.spawn(join(near, args.clone()));
-            while lines.try_join_next().is_some() {}
-        }
-    };
-    tokio::select! {
-        ended = accepting => ended,
-        ended = until_unwanted() => ended,
-    }
+    serve_while_wanted(listener, "the line's port", |near| join(near, args.clone())).await
 }
 
 async fn join(near: TcpStream, args: Args) -> std::io::Result<()> {

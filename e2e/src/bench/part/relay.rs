@@ -10,12 +10,11 @@ use std::sync::Arc;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy_bidirectional_with_sizes};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
-use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::client::read_head;
 use super::tls;
-use super::{Listening, listen, tell, until_unwanted};
+use super::{Listening, listen, serve_while_wanted, tell};
 use crate::error::{Error, Result};
 
 /// What is copied at once.
@@ -52,19 +51,10 @@ pub async fn entry(args: EntryArgs) -> Result<()> {
         address: args.socket.display().to_string(),
     })?;
     let exit: Arc<str> = args.exit.into();
-    let accepting = async {
-        let mut copies = JoinSet::new();
-        loop {
-            let accepted = listener.accept().await;
-            let (client, _) = accepted.map_err(Error::file("accept on", &args.socket))?;
-            copies.spawn(enter(client, exit.clone(), connector.clone()));
-            while copies.try_join_next().is_some() {}
-        }
-    };
-    tokio::select! {
-        ended = accepting => ended,
-        ended = until_unwanted() => ended,
-    }
+    serve_while_wanted(listener, "the entry's socket", |client| {
+        enter(client, exit.clone(), connector.clone())
+    })
+    .await
 }
 
 async fn enter(
@@ -91,19 +81,10 @@ pub async fn exit(args: ExitArgs) -> Result<()> {
     tell(&Listening {
         address: address.to_string(),
     })?;
-    let accepting = async {
-        let mut copies = JoinSet::new();
-        loop {
-            let accepted = listener.accept().await;
-            let (stream, _) = accepted.map_err(Error::file("accept on", "the exit's port"))?;
-            copies.spawn(leave(stream, acceptor.clone()));
-            while copies.try_join_next().is_some() {}
-        }
-    };
-    tokio::select! {
-        ended = accepting => ended,
-        ended = until_unwanted() => ended,
-    }
+    serve_while_wanted(listener, "the exit's port", |stream| {
+        leave(stream, acceptor.clone())
+    })
+    .await
 }
 
 async fn leave(stream: TcpStream, acceptor: Option<TlsAcceptor>) -> std::io::Result<()> {

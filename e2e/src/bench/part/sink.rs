@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{listen, tell, until_unwanted};
-use crate::error::{Error, Result};
+use super::{listen, serve, tell, until_unwanted};
+use crate::error::Result;
 
 /// Addresses of the echo: thousands of short connections need more ports than one address has.
 const ECHOES: u8 = 16;
@@ -52,7 +52,7 @@ pub async fn run() -> Result<()> {
     let mut echo = Vec::new();
     for last in 1..=ECHOES {
         let (listener, address) = listen(&format!("127.0.0.{last}")).await?;
-        serving.spawn(serve(listener, Kind::Echo));
+        serving.spawn(offer(listener, Kind::Echo));
         echo.push(address.to_string());
     }
     let mut others = Vec::new();
@@ -60,7 +60,7 @@ pub async fn run() -> Result<()> {
     let discard = Kind::Discard(Arc::clone(&taken));
     for kind in [Kind::Source, discard, Kind::Stuck, Kind::Counter(taken)] {
         let (listener, address) = listen("127.0.0.1").await?;
-        serving.spawn(serve(listener, kind));
+        serving.spawn(offer(listener, kind));
         others.push(address.to_string());
     }
     let mut others = others.into_iter();
@@ -78,15 +78,11 @@ pub async fn run() -> Result<()> {
     }
 }
 
-async fn serve(listener: TcpListener, kind: Kind) -> Result<()> {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = listener.accept().await;
-        let (stream, _) = accepted.map_err(Error::file("accept on", "an endpoint's port"))?;
-        // A client that goes away ends its endpoint; nobody asks how.
-        connections.spawn(attend(stream, kind.clone()));
-        while connections.try_join_next().is_some() {}
-    }
+async fn offer(listener: TcpListener, kind: Kind) -> Result<()> {
+    serve(listener, "an endpoint's port", |stream| {
+        attend(stream, kind.clone())
+    })
+    .await
 }
 
 async fn attend(mut stream: TcpStream, kind: Kind) -> std::io::Result<()> {

@@ -32,13 +32,8 @@ pub struct Args {
 
 /// Opens them, fills what there is, says so, and stays.
 pub async fn run(args: Args) -> Result<()> {
-    // All are dialled before the first stands still: a tunnel may answer no dial afterwards.
-    let mut streams = Vec::new();
-    for _ in 0..args.connections {
-        streams.push(args.way.dial_within(Duration::from_secs(10)).await?);
-    }
     let mut standing = JoinSet::new();
-    for stream in streams {
+    for stream in args.way.dial_all(args.connections).await? {
         standing.spawn(stand(stream, args.direction));
     }
     sleep(Duration::from_millis(args.fill)).await;

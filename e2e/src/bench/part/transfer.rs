@@ -60,8 +60,7 @@ pub struct Transferred {
 pub async fn run(args: Args) -> Result<()> {
     let count = Arc::new(AtomicU64::new(0));
     let mut transfers = JoinSet::new();
-    for _ in 0..args.connections {
-        let stream = args.way.dial_within(Duration::from_secs(10)).await?;
+    for stream in args.way.dial_all(args.connections).await? {
         transfers.spawn(transfer(stream, args.direction, Arc::clone(&count)));
     }
     let mut arrived = match &args.counter {
