@@ -95,8 +95,19 @@ impl<'a> Workbench<'a> {
         request: &Request,
         authority: &Authority,
     ) -> Result<KeyPair, Error> {
+        self.leaf_of(secret, keys, (request, request), authority)
+    }
+
+    /// Keeps a bare leaf that is at least the one request, or makes one that is the other.
+    pub(super) fn leaf_of(
+        &mut self,
+        secret: SecretName,
+        keys: PairKeys,
+        requests: (&Request, &Request),
+        authority: &Authority,
+    ) -> Result<KeyPair, Error> {
         let stored = self.stored_part(secret, keys);
-        let pair = self.keep_or_renew((secret, keys.certificate), stored, request, authority)?;
+        let pair = self.keep_or_renew((secret, keys.certificate), stored, requests, authority)?;
         self.put(secret, keys.certificate, pair.certificate());
         self.put(secret, keys.key, pair.key());
         Ok(pair)
@@ -116,7 +127,8 @@ impl<'a> Workbench<'a> {
         let Some(first) = files.first() else {
             return Ok(());
         };
-        let identity = self.keep_or_renew((secret, first.key), stored, request, authority)?;
+        let requests = (request, request);
+        let identity = self.keep_or_renew((secret, first.key), stored, requests, authority)?;
         self.write_kubeconfigs(secret, files, &identity, authority);
         Ok(())
     }
@@ -178,7 +190,7 @@ impl<'a> Workbench<'a> {
         &mut self,
         (secret, key): (SecretName, &'static str),
         stored: Option<KeyPair>,
-        request: &Request,
+        (least, full): (&Request, &Request),
         authority: &Authority,
     ) -> Result<KeyPair, Error> {
         let asked: Vec<_> = sharing(secret)
@@ -186,7 +198,7 @@ impl<'a> Workbench<'a> {
             .copied()
             .filter(|secret| self.is_asked(*secret))
             .collect();
-        let verdict = match rotation::judge(stored.as_ref(), request, authority, self.now) {
+        let verdict = match rotation::judge(stored.as_ref(), least, authority, self.now) {
             Verdict::Keep { .. } if !asked.is_empty() => Verdict::Renew(Reason::Asked),
             verdict => verdict,
         };
@@ -199,13 +211,13 @@ impl<'a> Workbench<'a> {
             (Verdict::Renew(reason), _) => reason,
         };
         let renewed = authority
-            .issue(request, self.now)
+            .issue(full, self.now)
             .map_err(|source| Error::Issue {
                 secret: self.names.secret(secret),
                 source,
             })?;
         if let Verdict::Keep { renew_at } =
-            rotation::judge(Some(&renewed), request, authority, self.now)
+            rotation::judge(Some(&renewed), full, authority, self.now)
         {
             self.look_again = self.look_again.min(renew_at);
         }

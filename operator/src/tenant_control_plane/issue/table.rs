@@ -86,18 +86,15 @@ fn serving(
     endpoint: &Endpoint,
     (observed, cluster): (&Observed, &Authority),
 ) -> Result<(), Error> {
-    let mut sans = api_server_names(control_plane, endpoint);
-    sans.extend(
-        observed
-            .service
-            .as_ref()
-            .and_then(service_address)
-            .map(San::Ip),
-    );
-    bench.leaf(
+    let least = Request::server(Leaf::ApiServer, api_server_names(control_plane, endpoint));
+    // Kamaji does not state the Service's own address, and nobody of ours asks for it: no reason for a new key.
+    let mut full = least.clone();
+    let address = observed.service.as_ref().and_then(service_address);
+    full.sans.extend(address.map(San::Ip));
+    bench.leaf_of(
         SecretName::ApiServer,
         pair(key::API_SERVER_CRT, key::API_SERVER_KEY),
-        &Request::server(Leaf::ApiServer, sans),
+        (&least, &full),
         cluster,
     )?;
     bench

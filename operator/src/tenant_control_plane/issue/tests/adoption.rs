@@ -9,6 +9,7 @@ use super::reasons;
 use crate::labels;
 use crate::names::{SecretName, key};
 use crate::pki::fixtures::{kamaji_authority, kamaji_leaf, pkcs1};
+use crate::pki::leaf::San;
 use crate::pki::{Algorithm, Authority, Leaf, Reason, Request, generate};
 use crate::tenant_control_plane::fixtures::{
     DOCUMENTED, day, issued, manifest, observed, validated,
@@ -113,6 +114,32 @@ fn what_kamaji_leaves_is_kept() {
         kubelet_client.checksum, "kamajis-own",
         "unchanged data keeps its checksum"
     );
+}
+
+/// Kamaji's certificate of kube-apiserver states the load balancer's address and not the Service's own.
+#[test]
+fn a_serving_certificate_without_the_services_own_address_is_kept_and_a_new_one_states_it() {
+    let mut observed = observed();
+    let authority = kamaji(&mut observed);
+    let (_, pki) = issued(&manifest(DOCUMENTED), &observed, day(100));
+    let made = pki
+        .text(SecretName::ApiServer, key::API_SERVER_CRT)
+        .unwrap();
+    let mut names = crate::pki::rotation::names(made);
+    assert!(names.remove(&San::parse("10.200.0.7")), "{names:?}");
+
+    let served = kamaji_leaf(&authority, &Request::server(Leaf::ApiServer, names), day(0));
+    put(
+        &mut observed,
+        SecretName::ApiServer,
+        [
+            (key::API_SERVER_CRT, served.certificate()),
+            (key::API_SERVER_KEY, served.key()),
+        ],
+    );
+    let (_, pki) = issued(&manifest(DOCUMENTED), &observed, day(100));
+    let kept = pki.text(SecretName::ApiServer, key::API_SERVER_KEY);
+    assert_eq!(kept, Some(served.key()));
 }
 
 #[test]
