@@ -32,6 +32,7 @@ pub mod events;
 pub mod finalizer;
 pub mod labels;
 pub mod lease;
+pub mod leftover;
 pub mod metrics;
 pub mod names;
 pub mod objects;

@@ -6,7 +6,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::apply::Applied;
 use super::build::{AGENT, SYSTEM, tunnel_server};
@@ -18,6 +18,7 @@ use crate::api::tenant_control_plane_status::{
 };
 use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
 use crate::events::{self, Events};
+use crate::leftover::leftover;
 
 /// As whom the status is written.
 pub const MANAGER: &str = "warren-tenant";
@@ -198,6 +199,32 @@ pub fn had_tunnel(tcp: &TenantControlPlane) -> bool {
         .is_some_and(|held| held.agent.is_some())
 }
 
+/// Applies our part, and takes away what is left over in it.
+async fn put(
+    api: &Api<TenantControlPlane>,
+    name: &str,
+    body: &Value,
+    next: &TenantControlPlaneStatus,
+) -> Result<(), CallError> {
+    let params = PatchParams::apply(MANAGER).force();
+    let applied = call(api.patch_status(name, &params, &Patch::Apply(body))).await;
+    let Some(rest) = applied.map(|written| remainder(&written, next))? else {
+        return Ok(());
+    };
+    let patch = Patch::Merge(json!({ "status": rest }));
+    let params = PatchParams::default();
+    call(api.patch_status(name, &params, &patch))
+        .await
+        .map(drop)
+}
+
+/// What another manager, Kamaji's operator, once stated in our part, and we do not.
+fn remainder(written: &TenantControlPlane, next: &TenantControlPlaneStatus) -> Option<Value> {
+    let held = serde_json::to_value(own(written.status.as_ref()?)).ok()?;
+    let wanted = serde_json::to_value(next).ok()?;
+    leftover(&held, &wanted, &["/addons", "/addons/konnectivity"])
+}
+
 /// Writes our part of the status, unless it is there already, and tells of what is news.
 pub async fn write(
     management: &Client,
@@ -217,12 +244,12 @@ pub async fn write(
         "metadata": { "name": tcp.name_any(), "namespace": namespace },
         "status": next,
     });
-    let params = PatchParams::apply(MANAGER).force();
-    match call(api.patch_status(&tcp.name_any(), &params, &Patch::Apply(&body))).await {
+    let name = tcp.name_any();
+    match Box::pin(put(&api, &name, &body, &next)).await {
         // Gone while we were busy.
         Err(error) if error.code() == Some(404) => return Ok(()),
         answer => answer?,
-    };
+    }
     // What is waited for tells of itself.
     let told = |finding: &&Finding| finding.reason != Reason::WaitingForDependency;
     for finding in news.iter().filter(told) {

@@ -15,6 +15,7 @@ use crate::api::condition::{self, Change, ConditionType, Finding, Reason, Verdic
 use crate::api::{GROUP, TenantControlPlane, TenantControlPlaneStatus, VERSION};
 use crate::context::{Context, FIELD_MANAGER};
 use crate::events;
+use crate::leftover::leftover;
 use crate::metrics::{Readiness, TenantLine};
 use crate::retry;
 use crate::validate::Limits;
@@ -227,15 +228,36 @@ async fn write(
     });
     let api: Api<TenantControlPlane> = Api::namespaced(ctx.client.clone(), &namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api
+    let applied = api
         .patch_status(&name, &params, &Patch::Apply(&patch))
-        .await
-    {
-        Ok(_) => Ok(()),
+        .await;
+    let outcome = match applied.map(|written| remainder(&written, &body)) {
+        Ok(None) => Ok(()),
+        Ok(Some(rest)) => Box::pin(strike(&api, &name, &rest)).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
         // Gone while we were busy.
         Err(error) if retry::code(&error) == Some(404) => Ok(()),
-        Err(source) => Err(Error::Report(Box::new(source))),
+        outcome => outcome.map_err(|source| Error::Report(Box::new(source))),
     }
+}
+
+/// What another manager, Kamaji's operator, once stated in our part, and we do not.
+fn remainder(written: &TenantControlPlane, body: &Value) -> Option<Value> {
+    let held = ours(written.status.as_ref()?);
+    leftover(&held, body, &["/addons", "/addons/konnectivity"])
+}
+
+async fn strike(
+    api: &Api<TenantControlPlane>,
+    name: &str,
+    rest: &Value,
+) -> Result<(), kube::Error> {
+    let patch = Patch::Merge(json!({ "status": rest }));
+    api.patch_status(name, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
 }
 
 async fn tell(tcp: &TenantControlPlane, event: Event, ctx: &Context) {

@@ -6,7 +6,7 @@ use super::*;
 use crate::api::condition::Reason;
 use crate::tenant::object::Key;
 
-fn tcp(status: &serde_json::Value) -> TenantControlPlane {
+fn tcp(status: &Value) -> TenantControlPlane {
     serde_json::from_value(json!({
         "apiVersion": "kamaji.clastix.io/v1alpha1",
         "kind": "TenantControlPlane",
