@@ -1,7 +1,7 @@
 //! Programs that are run and end: what to call goes in, what was written comes out, a failure says the whole command.
 
 use std::ffi::{OsStr, OsString};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -34,6 +34,16 @@ pub struct Finished {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 impl Invocation {
@@ -121,11 +131,7 @@ impl Invocation {
                 program: self.text(),
                 source,
             })?;
-        let finished = Finished {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        };
+        let finished = Finished::from(output);
         if NOT_STARTED.contains(&finished.status.code()) && finished.stderr.starts_with("setpriv: ")
         {
             return Err(Error::Start {

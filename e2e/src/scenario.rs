@@ -13,6 +13,7 @@ use crate::wait::timed;
 mod addon;
 mod agents;
 mod certificates;
+mod counters;
 mod faults;
 mod life_cycle;
 mod peers;

@@ -9,7 +9,7 @@ use crate::demo::{Demo, rows};
 use crate::error::{Error, Result, expect_contains};
 use crate::image::workload::TEST_IMAGE;
 use crate::programs::hex;
-use crate::replica;
+use crate::scenario::counters::counted;
 
 /// What an `exec` prints raises the server's count of DATA packets from agents, by as many as it takes at least.
 pub(super) async fn packets_are_counted(demo: &Demo) -> Result<String> {
@@ -39,21 +39,9 @@ pub(super) async fn packets_are_counted(demo: &Demo) -> Result<String> {
     })
 }
 
-/// The sum over all control-plane pods.
 async fn data_from_agents(demo: &Demo) -> Result<u64> {
-    let mut sum = 0;
-    for pod in demo.tenant.pods().await? {
-        let text = replica::metrics(&demo.lab, &pod).await?;
-        let lines = text.lines().filter(|line| {
-            line.starts_with("konnectivity_network_proxy_server_stream_packets_total{")
-                && line.contains("segment=\"from_agent\"")
-                && line.contains("packet_type=\"DATA\"")
-        });
-        sum += lines
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-            .sum::<u64>();
-    }
-    Ok(sum)
+    let labels = ["segment=\"from_agent\"", "packet_type=\"DATA\""];
+    counted(demo, "stream_packets_total", &labels).await
 }
 
 /// `kubectl cp` both ways, compared by checksum here and in the pod.
