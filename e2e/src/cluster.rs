@@ -62,6 +62,13 @@ impl Cluster {
             .await
     }
 
+    /// Creates what is not there yet, plainly, under the name of this field manager.
+    pub async fn create(&self, object: &Value, manager: &str) -> Result<()> {
+        let manager = format!("--field-manager={manager}");
+        let create = self.kubectl(["create", "-f", "-", &manager]);
+        create.input(object.to_string()).run().await.map(drop)
+    }
+
     /// One object as JSON; `what` is kubectl's words for it, namespace included.
     pub async fn get(&self, what: &[&str]) -> Result<Value> {
         let text = self.kubectl(["get", "-o", "json"]).args(what).run().await?;

@@ -5,6 +5,7 @@ mod adoption;
 mod deletion;
 mod faults;
 mod peers;
+mod taken_over;
 
 use std::sync::Arc;
 

@@ -31,6 +31,8 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // kubeadm begins what it signs when its authority began.
+        params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(1);
         params
             .distinguished_name
             .push(DnType::CommonName, "etcd-ca");
