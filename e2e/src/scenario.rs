@@ -11,10 +11,12 @@ use crate::report::{Table, say};
 use crate::wait::timed;
 
 mod addon;
+mod adopted;
 mod agents;
 mod certificates;
 mod counters;
 mod faults;
+mod heritage;
 mod life_cycle;
 mod peers;
 mod replicas;
@@ -157,7 +159,11 @@ const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "adopted",
-        run: |demo| life_cycle::adopted(demo).boxed_local(),
+        run: |demo| adopted::adopted(demo).boxed_local(),
+    },
+    Scenario {
+        name: "made-anew",
+        run: |demo| life_cycle::made_anew(demo).boxed_local(),
     },
     Scenario {
         name: "delete",

@@ -52,14 +52,20 @@ pub async fn archives(place: &Place, build: Build) -> Result<Vec<PathBuf>> {
     let tunnel = Image::new(vec![tunnel.build()])
         .entry_point(&["/usr/local/bin/konnectivity-agent"])
         .user(USER);
-    let name = |(repository, tag): (&str, &str)| format!("{repository}:{tag}");
     Ok(vec![
         operator.write(&[&name(OPERATOR)], &place.images().join("operator.tar"))?,
-        tunnel.write(
-            &[&name(KONNECTIVITY)],
-            &place.images().join("konnectivity.tar"),
-        )?,
+        tunnel.write(&[&name(KONNECTIVITY)], &tunnel_archive(place))?,
     ])
+}
+
+/// Where the tunnel's archive is, once it is written.
+pub fn tunnel_archive(place: &Place) -> PathBuf {
+    place.images().join("konnectivity.tar")
+}
+
+/// An image's name as containers are given it.
+pub fn name((repository, tag): (&str, &str)) -> String {
+    format!("{repository}:{tag}")
 }
 
 /// Builds the programs and says in which directory they are.

@@ -6,17 +6,22 @@ use serde_json::{Value, json};
 
 use crate::demo::Demo;
 use crate::error::{Result, expect_contains};
-use crate::network;
 use crate::scenario::agents::tunnel_works;
 use crate::scenario::restore::COMMENT;
 use crate::wait::{Seen, until};
 use crate::warren::Tenant;
+use crate::{network, store};
 
 /// How soon a fault must be named.
 const LIMIT: Duration = Duration::from_mins(3);
 /// How soon silence on open connections must be named, and its end: a probe is due after 18 s at most, fails after 7,
 /// and is believed after 7 more on new connections; the rest is for a busy machine.
 const SILENCE: Duration = Duration::from_secs(50);
+
+/// A `DataStore` whose endpoint nobody answers at.
+pub(super) const SILENT: &str = "silent";
+/// The Service that has the node port.
+pub(super) const TAKEN: &str = "taken";
 
 /// A small tenant control plane without a tunnel, changed by `spec`.
 async fn faulty(demo: &Demo, name: &str, spec: &Value) -> Result<Tenant> {
@@ -94,7 +99,7 @@ pub(super) async fn data_store_silent(demo: &Demo) -> Result<String> {
     let management = demo.lab.management();
     let mut store = management.get(&["datastore", "default"]).await?;
     if let Some(fields) = store.as_object_mut() {
-        fields.insert("metadata".into(), json!({ "name": "silent" }));
+        fields.insert("metadata".into(), json!({ "name": SILENT }));
         fields.remove("status");
     }
     merge(
@@ -102,29 +107,15 @@ pub(super) async fn data_store_silent(demo: &Demo) -> Result<String> {
         &json!({ "spec": { "endpoints": [format!("{}:2379", network::NOWHERE)] } }),
     );
     management.apply(&store.to_string()).await?;
-    let tenant = faulty(
-        demo,
-        "fault-silent-store",
-        &json!({ "dataStore": "silent" }),
-    )
-    .await?;
+    let tenant = faulty(demo, "fault-silent-store", &json!({ "dataStore": SILENT })).await?;
     let seen = tenant
         .wait_reason("DataStoreReady", "DataStoreUnreachable", LIMIT)
         .await;
     // Once the store is said to be the good one, there is nothing left to wait for at deletion.
-    let good = management
-        .get(&["datastore", "default"])
-        .await?
-        .pointer("/spec/endpoints")
-        .cloned();
-    let patch = json!({ "spec": { "endpoints": good } }).to_string();
-    management
-        .kubectl(["patch", "datastore", "silent", "--type=merge", "-p", &patch])
-        .run()
-        .await?;
+    store::point_at_good_one(management, SILENT).await?;
     tenant.delete().await?;
     management
-        .kubectl(["delete", "datastore", "silent", "--timeout=60s"])
+        .kubectl(["delete", "datastore", SILENT, "--timeout=60s"])
         .run()
         .await?;
     Ok(format!("DataStoreUnreachable: {}", seen?))
@@ -150,17 +141,20 @@ pub(super) async fn image(demo: &Demo) -> Result<String> {
 /// A node port that another Service has.
 pub(super) async fn port_clash(demo: &Demo) -> Result<String> {
     let spec = json!({ "controlPlane": { "service": { "serviceType": "NodePort" } }, "networkProfile": { "port": 30443, "address": network::MANAGEMENT } });
-    let service = "create service nodeport taken --tcp=80 --node-port=30443";
-    demo.lab
-        .management()
-        .kubectl(service.split(' '))
-        .run()
-        .await?;
+    let service = [
+        "create",
+        "service",
+        "nodeport",
+        TAKEN,
+        "--tcp=80",
+        "--node-port=30443",
+    ];
+    demo.lab.management().kubectl(service).run().await?;
     let tenant = faulty(demo, "fault-port-clash", &spec).await?;
     let seen = named(tenant, "EndpointReady", "PortClash").await;
     demo.lab
         .management()
-        .kubectl(["delete", "service", "taken"])
+        .kubectl(["delete", "service", TAKEN])
         .run()
         .await?;
     seen

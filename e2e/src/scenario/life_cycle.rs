@@ -1,15 +1,19 @@
-//! A tenant control plane that is taken over, and its end.
+//! A tenant control plane whose object is made anew, and its end.
 
 use serde_json::{Value, json};
 
 use crate::demo::Demo;
 use crate::error::{Error, Result};
 use crate::scenario::agents::tunnel_works;
+use crate::scenario::heritage::{expect_kept, expect_same, node, secrets};
+use crate::store;
 
 /// Objects that are there when a `TenantControlPlane` of their name appears are adopted: its authority, keys and data stay,
 /// and the node that joined before does not notice.
-pub(super) async fn adopted(demo: &Demo) -> Result<String> {
-    let before = identity(demo).await?;
+pub(super) async fn made_anew(demo: &Demo) -> Result<String> {
+    let (management, name) = (demo.lab.management(), demo.tenant.name());
+    let keys = secrets(management, name).await?;
+    let before = node(&demo.cluster, "worker").await?;
     let object = demo.tenant.object().await?;
     let stored = |field: &str| object.pointer(field).cloned().unwrap_or_default();
     let mut spec = stored("/spec");
@@ -28,21 +32,19 @@ pub(super) async fn adopted(demo: &Demo) -> Result<String> {
     let again = json!({
         "apiVersion": "kamaji.clastix.io/v1alpha1",
         "kind": "TenantControlPlane",
-        "metadata": { "name": demo.tenant.name(), "namespace": "default" },
+        "metadata": { "name": name, "namespace": "default" },
         "spec": spec,
     });
-    demo.lab.management().apply(&again.to_string()).await?;
+    management.apply(&again.to_string()).await?;
     demo.tenant.wait_ready().await?;
-    let after = identity(demo).await?;
-    if before != after {
-        return Err(Error::Unexpected {
-            what: "authority, keys and node after the adoption".into(),
-            expected: before.to_string(),
-            found: after.to_string(),
-        });
-    }
+    expect_kept(&keys, &secrets(management, name).await?, &[])?;
+    let after = node(&demo.cluster, "worker").await?;
+    expect_same("the node", &before, &after)?;
     tunnel_works(demo).await?;
-    Ok("same authority, same keys, same node, Ready".into())
+    Ok(format!(
+        "the same {} keys and node, ready all the time",
+        keys.len()
+    ))
 }
 
 /// Deletes the object alone: all that was made for it stays, owned by nobody.
@@ -81,29 +83,6 @@ async fn forget(demo: &Demo) -> Result<()> {
         .await
 }
 
-/// What must not change when another object of the same name takes over.
-async fn identity(demo: &Demo) -> Result<Value> {
-    let mut seen = Vec::new();
-    for (secret, key) in [
-        ("ca", "ca.crt"),
-        ("sa-certificate", "sa.pub"),
-        ("front-proxy-ca-certificate", "front-proxy-ca.crt"),
-    ] {
-        seen.push(
-            demo.lab
-                .management()
-                .secret("default", &format!("{}-{secret}", demo.tenant.name()), key)
-                .await?,
-        );
-    }
-    let node = demo.cluster.get(&["node", "worker"]).await?;
-    Ok(json!({
-        "secrets": seen,
-        "node": node.pointer("/metadata/uid"),
-        "ready": crate::cluster::lacks_condition(&node, "Ready").is_none(),
-    }))
-}
-
 /// Deleting it ends, and leaves nothing of it in the management cluster nor in the data store.
 pub(super) async fn delete(demo: &Demo) -> Result<String> {
     let object = demo.tenant.object().await?;
@@ -123,9 +102,14 @@ pub(super) async fn delete(demo: &Demo) -> Result<String> {
         .run()
         .await?;
     nothing("objects in the management cluster", &left)?;
-    let keys = keys_below(demo, &format!("/{schema}/")).await?;
+    let keys = store::keys_below(&demo.lab, &format!("/{schema}/")).await?;
     nothing("keys in the data store", &keys)?;
-    Ok(format!("no object and no key below /{schema}/ is left"))
+    let names = store::names(&demo.lab).await?;
+    let left: Vec<_> = names.lines().filter(|name| *name == schema).collect();
+    nothing("roles and users in the data store", &left.join(" "))?;
+    Ok(format!(
+        "no object, no role, no user and no key below /{schema}/ is left"
+    ))
 }
 
 fn nothing(what: &str, left: &str) -> Result<()> {
@@ -137,47 +121,4 @@ fn nothing(what: &str, left: &str) -> Result<()> {
         expected: "none".into(),
         found: left.to_owned(),
     })
-}
-
-/// Asks the chart's etcd, as its root, with the Secret the chart keeps.
-async fn keys_below(demo: &Demo, prefix: &str) -> Result<String> {
-    let management = demo.lab.management();
-    let machine = demo.lab.management_machine();
-    for key in ["ca.crt", "root.crt", "root.key"] {
-        machine.write(
-            &format!("/run/etcd/{key}"),
-            management
-                .secret("warren-system", "warren-etcd-certificates", key)
-                .await?,
-        )?;
-    }
-    let address = [
-        "-n",
-        "warren-system",
-        "get",
-        "pod",
-        "warren-etcd-0",
-        "-o",
-        "jsonpath={.status.podIP}",
-    ];
-    let endpoint = format!(
-        "--endpoints=https://{}:2379",
-        management.kubectl(address).run().await?
-    );
-    let etcdctl = [
-        "etcdctl",
-        &endpoint,
-        "--cacert=/run/etcd/ca.crt",
-        "--cert=/run/etcd/root.crt",
-        "--key=/run/etcd/root.key",
-    ];
-    let query = [
-        "--insecure-skip-tls-verify",
-        "get",
-        "--prefix",
-        prefix,
-        "--keys-only",
-        "--limit=5",
-    ];
-    machine.command(etcdctl).args(query).run().await
 }

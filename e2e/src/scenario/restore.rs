@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use crate::demo::Demo;
 use crate::error::Result;
-use crate::network;
+use crate::kamaji::custom_resource::PAUSED;
+use crate::scenario::adopted::WORKER;
 use crate::scenario::agents::tunnel_works;
+use crate::scenario::faults::{SILENT, TAKEN};
 use crate::warren::wait_agents_ready;
+use crate::{network, store};
 
 /// Marks the packet filter's rules of scenarios.
 pub(super) const COMMENT: &str = "warren-scenario";
@@ -35,7 +38,7 @@ impl Found {
             remove_rules(namespace).await?;
         }
         self.restore_tenant(demo).await?;
-        remove_faulty(demo).await?;
+        remove_others(demo).await?;
         let worker = demo.worker.machine();
         if !worker.is_running("kube-proxy").await? {
             demo.worker.start_proxy(&demo.cluster).await?;
@@ -70,25 +73,26 @@ impl Found {
     }
 }
 
-/// The tenants, store and Service of faults. A store that answers lets its tenants go.
-async fn remove_faulty(demo: &Demo) -> Result<()> {
+/// The tenants, store, Service and worker of other scenarios. A store that answers lets its tenants go.
+async fn remove_others(demo: &Demo) -> Result<()> {
     let management = demo.lab.management();
-    let good = management
-        .get(&["datastore", "default"])
-        .await?
-        .pointer("/spec/endpoints")
-        .cloned();
-    let patch = json!({ "spec": { "endpoints": good } }).to_string();
-    // It is there after one scenario only.
-    management
-        .kubectl(["patch", "datastore", "silent", "--type=merge", "-p", &patch])
-        .finish()
-        .await?;
+    store::point_at_good_one(management, SILENT).await?;
+    // A paused one is not let go.
+    let paused = format!("{PAUSED}-");
+    let go_on = [
+        "-n",
+        "default",
+        "annotate",
+        "tenantcontrolplane",
+        "--all",
+        &paused,
+    ];
+    management.kubectl(go_on).run().await?;
     let others = format!("--field-selector=metadata.name!={}", demo.tenant.name());
     let deletions: [&[&str]; 3] = [
         &["-n", "default", "tenantcontrolplane", &others],
-        &["datastore", "silent", "--ignore-not-found"],
-        &["-n", "default", "service", "taken", "--ignore-not-found"],
+        &["datastore", SILENT, "--ignore-not-found"],
+        &["-n", "default", "service", TAKEN, "--ignore-not-found"],
     ];
     for deletion in deletions {
         management
@@ -98,7 +102,7 @@ async fn remove_faulty(demo: &Demo) -> Result<()> {
             .run()
             .await?;
     }
-    Ok(())
+    demo.lab.remove_worker(WORKER).await
 }
 
 async fn remove_rules(namespace: &str) -> Result<()> {
