@@ -141,7 +141,13 @@ const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "fault-tenant-unreachable",
-        run: |demo| remedied(faults::tenant_unreachable(demo), "TenantUnreachable").boxed_local(),
+        run: |demo| {
+            remedied(
+                faults::tenant_unreachable(demo),
+                "Check that the operator may dial Service",
+            )
+            .boxed_local()
+        },
     },
     Scenario {
         name: "fault-no-agent",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::demo::Demo;
-use crate::error::{Error, Result};
+use crate::error::{Result, expect_contains};
 use crate::scenario::agents::tunnel_works;
 use crate::wait::{Seen, until};
 
@@ -131,15 +131,11 @@ pub(super) async fn kubernetes(demo: &Demo) -> Result<String> {
     .await?;
     demo.worker.start_proxy(&demo.cluster).await?;
     let answer = answer?;
-    let address = answer
-        .lines()
-        .rfind(|line| line.starts_with("Address"))
-        .map(str::to_owned);
-    address.ok_or_else(|| Error::Unexpected {
-        what: "nslookup".into(),
-        expected: "an address".into(),
-        found: answer,
-    })
+    let service = demo.cluster.get(&["service", "kubernetes"]).await?;
+    let address = service.pointer("/spec/clusterIP").and_then(Value::as_str);
+    let address = address.unwrap_or("an address");
+    expect_contains("what the pod was told", &answer, address)?;
+    Ok(format!("{address} is kubernetes.default.svc.cluster.local"))
 }
 
 fn not_ready(kind: &str, object: &Value) -> Option<String> {

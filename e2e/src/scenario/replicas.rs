@@ -3,23 +3,15 @@
 use std::time::Duration;
 
 use crate::demo::{Demo, rows};
-use crate::error::{Error, Result, expect_contains};
+use crate::error::{Result, expect_contains};
 use crate::replica;
 use crate::scenario::agents::tunnel_works;
 use crate::wait::{Seen, until};
 
 /// With two control-plane pods, each kube-apiserver by itself reaches the worker: agents hold a stream to each server.
 pub(super) async fn each_reaches_the_worker(demo: &Demo) -> Result<String> {
-    demo.tenant.scale(2).await?;
-    demo.tenant.wait_ready().await?;
+    scale(demo, 2).await?;
     let addresses = demo.tenant.pod_addresses().await?;
-    if addresses.len() != 2 {
-        return Err(Error::Unexpected {
-            what: "control-plane pods".into(),
-            expected: "2".into(),
-            found: format!("{addresses:?}"),
-        });
-    }
     for address in &addresses {
         let what = format!("exec through the kube-apiserver at {address}");
         until(&what, Duration::from_mins(1), async || {
@@ -28,6 +20,25 @@ pub(super) async fn each_reaches_the_worker(demo: &Demo) -> Result<String> {
         .await?;
     }
     Ok(format!("exec through {}", addresses.join(" and ")))
+}
+
+/// Scales, and waits until the status says so and so many pods run.
+async fn scale(demo: &Demo, replicas: u8) -> Result<()> {
+    demo.tenant.scale(replicas).await?;
+    let status = if replicas == 0 { "Sleeping" } else { "Ready" };
+    demo.tenant
+        .wait_status(status, Duration::from_mins(4))
+        .await?;
+    let what = format!("{replicas} control-plane pods run");
+    until(&what, Duration::from_mins(1), async || {
+        let pods = demo.tenant.pods().await?;
+        Ok(if pods.len() == usize::from(replicas) {
+            Seen::Yes(())
+        } else {
+            Seen::NotYet(format!("{pods:?}"))
+        })
+    })
+    .await
 }
 
 /// `exec` through one kube-apiserver.
@@ -46,8 +57,7 @@ async fn exec_at(demo: &Demo, address: &str) -> Result<()> {
 /// One, two, none and one again: what was stored is still there, and the tunnel works.
 pub(super) async fn scale_keeps_data(demo: &Demo) -> Result<String> {
     let value = rows::random();
-    demo.tenant.scale(1).await?;
-    demo.tenant.wait_ready().await?;
+    scale(demo, 1).await?;
     demo.cluster
         .kubectl(["delete", "configmap", "kept", "--ignore-not-found"])
         .run()
@@ -61,14 +71,9 @@ pub(super) async fn scale_keeps_data(demo: &Demo) -> Result<String> {
         ])
         .run()
         .await?;
-    demo.tenant.scale(2).await?;
-    demo.tenant.wait_ready().await?;
-    demo.tenant.scale(0).await?;
-    demo.tenant
-        .wait_status("Sleeping", Duration::from_mins(2))
-        .await?;
-    demo.tenant.scale(1).await?;
-    demo.tenant.wait_ready().await?;
+    scale(demo, 2).await?;
+    scale(demo, 0).await?;
+    scale(demo, 1).await?;
     let kept = demo
         .cluster
         .kubectl(["get", "configmap", "kept", "-o", "jsonpath={.data.value}"])
