@@ -171,7 +171,7 @@ pub struct AdminArgs {
     /// Address of the admin listener; empty means every address.
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub admin_bind_address: String,
-    /// Port of the admin listener.
+    /// Port of the admin listener: /status.
     #[arg(long, default_value_t = 8094, value_name = "PORT")]
     pub admin_server_port: i32,
     /// Accepted; the pprof paths say what to use instead.

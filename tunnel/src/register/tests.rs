@@ -46,6 +46,12 @@ fn an_entry_that_is_shared_leaves_with_its_place() {
     assert!(register.list().is_empty());
 }
 
+#[test]
+fn what_is_listed_costs_little() {
+    let cost = size_of::<Open>() + size_of::<Entered<Open>>();
+    assert!(cost <= 160, "{cost} bytes for each connection");
+}
+
 struct Waiting;
 
 impl Queue for Waiting {

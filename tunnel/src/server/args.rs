@@ -282,7 +282,7 @@ pub struct LimitArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Health and metrics")]
 pub struct AdminArgs {
-    /// Port of /metrics for administrators.
+    /// Port of /metrics and /status for administrators.
     #[arg(long, default_value_t = 8095, value_name = "PORT")]
     pub admin_port: i32,
     /// Address of the admin port; empty means every address.
