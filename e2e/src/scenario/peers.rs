@@ -29,6 +29,7 @@ pub(super) async fn sticky(demo: &Demo) -> Result<String> {
     demo.tenant.scale(1).await?;
     demo.tenant.wait_ready().await?;
     stick(demo, "ClientIP").await?;
+    begin_anew(demo).await?;
     let staying = only(demo).await?;
     let mut exec = Counter::start(demo, &staying).await?;
     let one = demo.tenant.pod_uids().await?;
@@ -78,8 +79,8 @@ async fn only(demo: &Demo) -> Result<String> {
     }
 }
 
-/// Agents begin anew; says which pod all of them are at.
-async fn agents_at_one(demo: &Demo) -> Result<String> {
+/// Agents are led anew: from now on the balancer knows where each belongs.
+async fn begin_anew(demo: &Demo) -> Result<()> {
     let agents = [
         "-n",
         "kube-system",
@@ -89,7 +90,11 @@ async fn agents_at_one(demo: &Demo) -> Result<String> {
         "k8s-app=konnectivity-agent",
     ];
     demo.cluster.kubectl(agents).run().await?;
-    wait_agents_ready(&demo.cluster).await?;
+    wait_agents_ready(&demo.cluster).await
+}
+
+/// Says which pod all agents are at.
+async fn agents_at_one(demo: &Demo) -> Result<String> {
     until(
         "one server has all agents, two have none",
         Duration::from_mins(1),
