@@ -237,32 +237,34 @@ impl Tenant {
         self.of_pods("/status/podIP").await
     }
 
+    /// The names of all its pods, those on their way out included: until they are gone they may still be asked.
+    pub async fn pods_that_are_left(&self) -> Result<Vec<String>> {
+        let all = self.all_pods().await?;
+        Ok(all
+            .iter()
+            .filter_map(|pod| text(pod, "/metadata/name"))
+            .collect())
+    }
+
     /// One field of every pod that runs and is not on its way out.
     async fn of_pods(&self, field: &str) -> Result<Vec<String>> {
+        let runs = |pod: &&Value| {
+            text(pod, "/status/phase").as_deref() == Some("Running")
+                && text(pod, "/metadata/deletionTimestamp").is_none()
+        };
+        let all = self.all_pods().await?;
+        let running = all.iter().filter(runs);
+        Ok(running.filter_map(|pod| text(pod, field)).collect())
+    }
+
+    async fn all_pods(&self) -> Result<Vec<Value>> {
         let label = format!("kamaji.clastix.io/name={}", self.name);
         let list = self
             .management
             .get(&["-n", &self.namespace, "pods", "-l", &label])
             .await?;
-        let pods = list
-            .get("items")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let text = |pod: &Value, field: &str| {
-            pod.pointer(field)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
-        let runs = |pod: &&Value| {
-            text(pod, "/status/phase").as_deref() == Some("Running")
-                && text(pod, "/metadata/deletionTimestamp").is_none()
-        };
-        Ok(pods
-            .iter()
-            .filter(runs)
-            .filter_map(|pod| text(pod, field))
-            .collect())
+        let pods = list.get("items").and_then(Value::as_array);
+        Ok(pods.cloned().unwrap_or_default())
     }
 
     /// Writes the administrator's kubeconfig to `target/demo/tenant.kubeconfig`, which serves from this shell.
@@ -276,6 +278,11 @@ impl Tenant {
         crate::place::write(&file, kubeconfig)?;
         Ok(Cluster::new(file, lab.programs().clone()))
     }
+}
+
+fn text(object: &Value, field: &str) -> Option<String> {
+    let value = object.pointer(field)?;
+    value.as_str().map(str::to_owned)
 }
 
 /// Waits until an agent is ready on every node it belongs on, as the tenant sees it.

@@ -22,16 +22,16 @@ pub(super) async fn each_reaches_the_worker(demo: &Demo) -> Result<String> {
     Ok(format!("exec through {}", addresses.join(" and ")))
 }
 
-/// Scales, and waits until the status says so and so many pods run.
+/// Scales, and waits until the status says so and there are so many pods, none of them on its way out.
 async fn scale(demo: &Demo, replicas: u8) -> Result<()> {
     demo.tenant.scale(replicas).await?;
     let status = if replicas == 0 { "Sleeping" } else { "Ready" };
     demo.tenant
         .wait_status(status, Duration::from_mins(4))
         .await?;
-    let what = format!("{replicas} control-plane pods run");
+    let what = format!("{replicas} control-plane pods are left");
     until(&what, Duration::from_mins(1), async || {
-        let pods = demo.tenant.pods().await?;
+        let pods = demo.tenant.pods_that_are_left().await?;
         Ok(if pods.len() == usize::from(replicas) {
             Seen::Yes(())
         } else {
