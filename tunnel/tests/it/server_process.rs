@@ -10,7 +10,8 @@ use tokio::process::{Child, Command};
 use tokio::time::interval;
 use tunnel::status::document::{Program as Which, Status};
 
-use crate::server_support::{soon, write_certificates};
+use crate::certificate_files::write_certificates;
+use crate::server_support::soon;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_konnectivity-server");
 
