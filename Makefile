@@ -42,7 +42,7 @@ e2e: programs ## every scenario in the lab: real kubelets, kubeadm, helm; a lab 
 	$(LAB) test --build development
 
 test: export WARREN_REQUIRE_KUBE = 1
-test: programs check interop e2e ## everything that a change can break
+test: programs check interop e2e ## everything that a change can break (root); a lab that is up goes
 
 images: setup ## our images as OCI archives in target/images
 	$(LAB) images
