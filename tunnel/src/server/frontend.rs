@@ -141,7 +141,9 @@ impl Dialer {
                 Err(error) if error == DialError::NoAgent || error.is_the_agents() => error,
                 answer => return answer,
             };
-            let is_expected = error.is_the_agents() || self.backends.expects_more(Instant::now());
+            // Silence is no news of an agent that comes: whoever set a time for it wants it kept.
+            let is_expected = matches!(error, DialError::AgentLost(_) | DialError::Unavailable(_))
+                || self.backends.expects_more(Instant::now());
             // That nobody is left says less than how the last one failed.
             if error != DialError::NoAgent || why.is_none() {
                 why = Some(error);
