@@ -110,6 +110,10 @@ impl Meter<'_> {
             // What is written is seen a moment before it is counted.
             let mut now = self.operator.passes().await;
             while now < before + 2 {
+                assert!(
+                    Instant::now() < deadline,
+                    "the mark cost no two passes: {now}"
+                );
                 sleep(Duration::from_millis(20)).await;
                 now = self.operator.passes().await;
             }
