@@ -88,6 +88,7 @@ pub mod protocol;
 pub mod queue;
 pub mod register;
 pub mod relay;
+mod room;
 pub mod server;
 pub mod status;
 pub mod telemetry;

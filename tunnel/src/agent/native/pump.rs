@@ -20,6 +20,7 @@ use super::Traffic;
 use super::waiting::Waiting;
 use crate::protocol::native::{error_text, error_trailers};
 use crate::relay::Reads;
+use crate::room::poll_room;
 
 /// Reads grow to this: one frame.
 const LARGEST: usize = 64 * 1024;
@@ -131,11 +132,7 @@ async fn send(
     traffic: &Traffic,
 ) -> Result<(), Cut> {
     while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let room = match stream.capacity() {
-            0 => poll_fn(|cx| stream.poll_capacity(cx)).await,
-            room => Some(Ok(room)),
-        };
+        let room = poll_fn(|cx| poll_room(stream, data.len(), cx)).await;
         let Some(room) = room else {
             return Err(poll_fn(|cx| Poll::Ready(why_closed(stream.poll_reset(cx)))).await);
         };

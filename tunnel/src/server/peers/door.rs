@@ -19,6 +19,7 @@ use super::relay::relay;
 use crate::drain::Watcher;
 use crate::protocol::native::dial::{DialRequest, Refusal, RefusalKind};
 use crate::protocol::peer::{PeerHello, RemoteAgent, Word};
+use crate::room::poll_room;
 use crate::server::backend::Backend;
 use crate::server::backends::Backends;
 use crate::server::frontend::{DialError, Dialer};
@@ -187,11 +188,7 @@ fn changes_since(told: &mut BTreeMap<u64, Standing>, here: &[Arc<Backend>]) -> W
 
 async fn send(sending: &mut SendStream<Bytes>, mut message: Bytes) -> Result<(), h2::Error> {
     while !message.is_empty() {
-        sending.reserve_capacity(message.len());
-        let room = match sending.capacity() {
-            0 => poll_fn(|cx| sending.poll_capacity(cx)).await,
-            room => Some(Ok(room)),
-        };
+        let room = poll_fn(|cx| poll_room(sending, message.len(), cx)).await;
         let room = room.unwrap_or_else(|| Err(h2::Reason::CANCEL.into()))?;
         sending.send_data(message.split_to(room.min(message.len())), false)?;
     }

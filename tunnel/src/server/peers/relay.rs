@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use h2::{RecvStream, SendStream};
 use tokio::time::sleep;
 
 use crate::protocol::native::{error_text, error_trailers};
+use crate::room::poll_room;
 use crate::server::backend::{Connection, Ending};
 
 /// After the sibling is done, the agent has this long to confirm.
@@ -162,14 +162,7 @@ impl<'a> Sending<'a> {
     /// Sends as the sibling gives window for it; the connection gets its window back for what was sent.
     async fn send(&self, connection: &Connection, mut bytes: Bytes) -> Result<(), Cut> {
         while !bytes.is_empty() {
-            let room = poll_fn(|cx| {
-                let mut stream = self.stream();
-                stream.reserve_capacity(bytes.len());
-                match stream.capacity() {
-                    0 => stream.poll_capacity(cx),
-                    room => Poll::Ready(Some(Ok(room))),
-                }
-            });
+            let room = poll_fn(|cx| poll_room(&mut self.stream(), bytes.len(), cx));
             let Some(Ok(room)) = room.await else {
                 return Err(Cut);
             };

@@ -19,6 +19,7 @@ use crate::protocol::budget::Stalled;
 use crate::protocol::native::{error_text, error_trailers};
 use crate::queue::Gone;
 use crate::register::connection::{Direction, Queue};
+use crate::room::poll_room;
 use crate::server::metrics::{Metrics, PacketKind, Segment};
 
 /// After a close, the endpoint has this long to take the rest and end by itself.
@@ -197,22 +198,14 @@ impl Queue for Way {
 }
 
 impl Sending {
-    /// Room for at most `wanted` bytes, as soon as there is any. Asked for only when the bytes are there: streams
-    /// without any would hoard the window of the connection.
+    /// Room for at most `wanted` bytes, as soon as there is any.
     fn poll_room(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
         if self.is_ended {
             return Poll::Ready(Err(Gone));
         }
-        self.stream.reserve_capacity(wanted);
-        loop {
-            let room = self.stream.capacity();
-            if room > 0 {
-                return Poll::Ready(Ok(room));
-            }
-            match ready!(self.stream.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(Gone)),
-            }
+        match ready!(poll_room(&mut self.stream, wanted, cx)) {
+            Some(Ok(room)) => Poll::Ready(Ok(room)),
+            Some(Err(_)) | None => Poll::Ready(Err(Gone)),
         }
     }
 }
