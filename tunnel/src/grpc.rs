@@ -22,6 +22,7 @@ use http::{HeaderMap, Method, Request, Response};
 
 use crate::protocol::framing;
 use crate::protocol::packet::Packet;
+use crate::room::poll_room;
 
 mod status;
 
@@ -161,15 +162,10 @@ impl PacketWriter {
 
     /// Room for at most `wanted` bytes, as soon as there is any.
     async fn room(&mut self, wanted: usize) -> Result<usize, StreamError> {
-        self.stream.reserve_capacity(wanted);
-        loop {
-            match self.stream.capacity() {
-                0 => match poll_fn(|cx| self.stream.poll_capacity(cx)).await {
-                    Some(room) => room?,
-                    None => return Err(self.ended()),
-                },
-                room => return Ok(room),
-            };
+        let room = poll_fn(|cx| poll_room(&mut self.stream, wanted, cx));
+        match room.await {
+            Some(room) => Ok(room?),
+            None => Err(self.ended()),
         }
     }
 
